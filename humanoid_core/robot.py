@@ -1,7 +1,8 @@
 """The robot model: one file in ``config/robots`` holds every physical fact, everything else asks here.
 
 ``load_robot("g1")`` returns a frozen ``RobotModel``; a file that cannot be trusted is refused with a
-``RobotError`` that names the file, the key, the value and the nearest valid key. SI units and radians throughout.
+``RobotError`` that names the file, the key, the value and the nearest valid key. SI units and radians
+throughout.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ __all__ = [
 
 
 class RobotError(ValueError):
-    """A robot file that cannot be used: ``file``, ``key`` and ``value`` say where, the message the way out."""
+    """A robot file that cannot be used: ``file``, ``key`` and ``value`` say where, the message the way
+    out."""
 
     def __init__(self, file: object, key: str, value: object, text: str) -> None:
         self.file, self.key, self.value = str(file), key, value
@@ -187,8 +189,8 @@ def _bodies(file: RobotFile) -> tuple[BodySpec, ...]:
     return tuple(
         BodySpec(
             b.link, b.parent, b.xyz, b.rpy, b.joint, b.mass, b.com, b.inertia,
-            tuple(GeomSpec(s.shape, s.xyz, s.rpy, s.half, s.radius, s.fromto, s.rgba, s.collide) for s in b.shapes),
-        )
+            tuple(GeomSpec(s.shape, s.xyz, s.rpy, s.half, s.radius, s.fromto, s.rgba, s.collide) for s in
+            b.shapes), )
         for b in file.bodies.links
     )  # fmt: skip
 
