@@ -19,8 +19,8 @@ from humanoid_core.robot_schema import nearest
 
 #: Simulation step in s.
 TIMESTEP = 0.002
-#: Collision bits. The floor touches feet, links and things; links touch links and things; feet only the
-#: floor. BIT_FLOOR, BIT_ROBOT, BIT_THING = 1, 2, 4
+#: Collision bits: floor touches feet, links, things; links touch links, things; feet only the floor.
+BIT_FLOOR, BIT_ROBOT, BIT_THING = 1, 2, 4
 
 
 def rpy_matrix(rpy: Sequence[float] | Array) -> Array:
