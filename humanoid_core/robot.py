@@ -239,7 +239,7 @@ def _build(file: RobotFile, path: Path, model_file: str | None, digest: str) -> 
                 for n, j in zip(names, joints, strict=True)
             ]
         )
-        for p in ("stand", "rest")
+        for p in ("stand", "rest", "crouch")
     }
     per_drive = ("armature", "damping", "frictionloss", "kp", "kd", "acceleration", "jerk")
     per_command = ("velocity", "acceleration", "jerk")

@@ -140,7 +140,7 @@ def _check_groups(file: RobotFile) -> None:
 
 
 def _check_postures(file: RobotFile) -> None:
-    for posture in ("stand", "rest"):
+    for posture in ("stand", "rest", "crouch"):
         for name, q in getattr(file.postures, posture).items():
             key = f"postures.{posture}.{name}"
             _known(key, name, file.joints.table, "joint")

@@ -166,6 +166,7 @@ class RobotModel:
     kd: Array
     stand: Array
     rest: Array
+    crouch: Array
     groups: Mapping[str, tuple[int, ...]]
     hands: Mapping[str, HandSpec]
     imus: tuple[ImuSpec, ...]

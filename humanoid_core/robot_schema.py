@@ -181,6 +181,7 @@ class Bodies(Block):
 class Postures(Block):
     stand: dict[Name, Real] = {}
     rest: dict[Name, Real] = {}
+    crouch: dict[Name, Real] = {}
 
 
 class Hand(Strict):

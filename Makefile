@@ -1,0 +1,31 @@
+# The two commands: `make demo` and `make test`. Both make `.venv` first; nothing else is needed.
+PYTHON ?= python3
+INSTRUCTION ?= touch the blue ball with your left hand
+SEED ?= 7
+VENV := .venv
+export PYTHONNOUSERSITE := 1
+
+.PHONY: demo test env env-dev lint docs clean
+
+demo: env
+	@$(VENV)/bin/humanoid-twin demo --instruction "$(INSTRUCTION)" --seed $(SEED)
+
+test: env-dev lint
+	@$(VENV)/bin/python -m pytest
+
+env:
+	@$(PYTHON) requirements/install.py
+
+env-dev:
+	@$(PYTHON) requirements/install.py --dev
+
+lint: env-dev
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+docs: env
+	@$(VENV)/bin/humanoid-twin topics --write docs/topics.md
+
+clean:
+	rm -rf $(VENV) build install log out

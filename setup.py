@@ -1,0 +1,5 @@
+"""The same tree for pip; everything is said in pyproject.toml."""
+
+from setuptools import setup
+
+setup()
