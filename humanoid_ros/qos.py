@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from rclpy.duration import Duration
@@ -28,7 +28,7 @@ def profile(topic: Topic) -> QoSProfile:
     return qos
 
 
-@lru_cache(maxsize=None)
+@cache
 def message_type(name: str) -> Any:
     """The class behind `package/msg/Type`, `package/srv/Type` or `package/action/Type`."""
     package, kind, cls = name.split("/")

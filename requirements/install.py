@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes.util
+import fcntl
 import hashlib
 import os
 import shutil
@@ -23,7 +24,7 @@ PYTHON = VENV / "bin" / "python"
 BUILD = ROOT / "build" / "venv"
 STAMPS = VENV / "stamps"
 NODE_PACKAGES = (
-    "humanoid_core humanoid_ros humanoid_cli sim_nodes twin_nodes vla_nodes safety_nodes replay".split()
+    ["humanoid_core", "humanoid_ros", "humanoid_cli", "sim_nodes", "twin_nodes", "vla_nodes", "safety_nodes", "replay"]
 )
 GL_PACKAGES = "libegl1 libgl1-mesa-dri libegl-mesa0"
 COMPILER_PACKAGES = "build-essential"
@@ -154,6 +155,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what the tests and linters need")
     arguments = parser.parse_args()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two terminals may call make at once
+        return install(arguments.dev)
+
+
+def install(with_dev: bool) -> int:
+    """Run the steps whose inputs changed; 0, or 1 with the reason on stderr."""
     ros = [] if ros_is_sourced() else ["run.txt", "build.txt"]
     base, policies, dev = [*ros, "libraries.txt"], ["policies.txt"], ["dev.txt"]
     steps = [
@@ -164,7 +173,7 @@ def main() -> int:
         ("torch and transformers", "policies", requirement_key(policies),
          lambda: install_wheels("policies", policies)),
     ]
-    if arguments.dev:
+    if with_dev:
         steps.append(("test tools", "dev", requirement_key(dev), lambda: install_wheels("dev", dev)))
     steps.append(("interfaces and nodes", "interfaces", interface_key(), build_interfaces))
     todo = [s for s in steps if not done(s[1], s[2])]
