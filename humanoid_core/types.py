@@ -53,8 +53,8 @@ class JointSample:
     stamp_ns: int
     names: tuple[str, ...]
     position: Array
-    velocity: Array = EMPTY
-    effort: Array = EMPTY
+    velocity: Array = field(default_factory=lambda: EMPTY)
+    effort: Array = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True)
@@ -216,10 +216,10 @@ class JointCommand:
     source: str
     joint_names: tuple[str, ...]
     position: Array
-    velocity: Array = EMPTY
-    effort: Array = EMPTY
-    kp: Array = EMPTY
-    kd: Array = EMPTY
+    velocity: Array = field(default_factory=lambda: EMPTY)
+    effort: Array = field(default_factory=lambda: EMPTY)
+    kp: Array = field(default_factory=lambda: EMPTY)
+    kd: Array = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True)

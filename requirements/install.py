@@ -58,7 +58,7 @@ def call(command: list[str], log: Path, env: dict[str, str] | None = None) -> No
     """Run a command into a log; on failure show the log's end and stop."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as out:
-        code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT, env=env).returncode
+        code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, cwd=BUILD, env=env).returncode
     if code:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
         raise InstallError(f"{tail}\n\n'{' '.join(command[:6])} ...' ended with {code}; the whole log: {log}")
