@@ -20,8 +20,10 @@ STAMP = st.integers(0, 2**31 * 10**9 - 1)
 FLOAT = st.floats(width=32)
 TEXT = st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=8)
 LENGTHS = {"orientation": 4, "base_orientation": 4}
-VECTORS = ("angular_velocity linear_acceleration force torque base_position base_linear base_angular com "
-           "capture_point left_hand right_hand left_axis right_axis").split()
+VECTORS = (
+    "angular_velocity", "linear_acceleration", "force", "torque", "base_position", "base_linear", "base_angular",
+    "com", "capture_point", "left_hand", "right_hand", "left_axis", "right_axis",
+)
 INTEGERS = {"mode": st.integers(0, 1)}
 
 
