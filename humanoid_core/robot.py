@@ -122,7 +122,7 @@ def load_robot(name_or_path: str | Path) -> RobotModel:
 @lru_cache(maxsize=8)
 def _load(path: Path, _mtime_ns: int) -> RobotModel:
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RobotError(path, "", None, " ".join(str(error).split())) from None
     if not isinstance(data, dict):

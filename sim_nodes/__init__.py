@@ -1,0 +1,1 @@
+"""A humanoid that behaves like a robot seen over ROS."""

@@ -1,0 +1,1 @@
+"""Physics, balance, scene and camera. No ROS in here."""
