@@ -1,0 +1,116 @@
+"""What tests share: a ROS domain of one's own, processes that end with the test, and bounded waits."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOMAINS = range(100, 221)
+EXECUTABLES = Path(sys.prefix) / "lib" / "humanoid_twin"
+
+
+def wait_for(predicate: Callable[[], Any], timeout: float = 20.0, what: str = "") -> Any:
+    """Poll until `predicate()` is true and return its value; fail with `what` after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > end:
+            pytest.fail(f"waited {timeout:g} s for {what or predicate}")
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS_DOMAIN_ID that no other test on this machine uses at the same time."""
+    for number in DOMAINS:
+        lock = open(Path(tempfile.gettempdir()) / f"humanoid_twin_domain_{number}.lock", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield number
+        lock.close()
+        return
+    pytest.fail("all test domains are taken")
+
+
+class Process:
+    """A child in a process group of its own, with its output in a file."""
+
+    def __init__(self, command: list[str], log: Path, env: dict[str, str] | None = None) -> None:
+        self.log = log
+        self._out = log.open("w")
+        self.popen = subprocess.Popen(command, stdout=self._out, stderr=subprocess.STDOUT, start_new_session=True,
+                                      env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})})
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def signal(self, number: int) -> None:
+        os.killpg(self.popen.pid, number)
+
+    def wait(self, timeout: float = 10.0) -> int:
+        """Exit code; fails when the process does not end by itself in time."""
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.popen.args} still runs after {timeout:g} s:\n{self.output[-2000:]}")
+
+    def end(self) -> None:
+        for number, patience in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
+            if self.popen.poll() is None:
+                self.signal(signal.SIGCONT)
+                self.signal(number)
+                try:
+                    self.popen.wait(patience)
+                except subprocess.TimeoutExpired:
+                    continue
+        self._out.close()
+
+
+@pytest.fixture
+def run_process(domain: int, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Start any command; everything started ends with the test."""
+    started: list[Process] = []
+
+    def begin(command: list[str], env: dict[str, str] | None = None) -> Process:
+        process = Process(command, tmp_path / f"process{len(started)}.log", env)
+        started.append(process)
+        return process
+
+    yield begin
+    for process in reversed(started):
+        process.end()
+
+
+@pytest.fixture
+def start(run_process: Callable[..., Process]) -> Callable[..., Process]:
+    """Start one of the package's executables: `start("sim_robot", seed=3, camera=False)`."""
+
+    def begin(executable: str, *ros_args: str, **params: Any) -> Process:
+        command = [str(EXECUTABLES / executable), "--ros-args", *ros_args]
+        for key, value in params.items():
+            command += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
+        return run_process(command)
+
+    return begin
