@@ -8,8 +8,8 @@ where `gravity` (gravity and Coriolis bias of the joint) is added to the joints 
 vendor's onboard controller does, and the legs get the balance controller's ankle torque instead.
 
 The plant falls back by itself, judged on simulated time: no command for `command_timeout` -> HOLD of the
-upper body; `hold_time` later -> DAMP of the upper body. The legs go on balancing, since a humanoid without
-leg torque falls.
+upper body; `hold_time` later -> DAMP of the arms: stiffness 0, gravity still carried, so that they stay and give
+way. Waist and legs go on, since a humanoid without leg torque falls. Only a DAMP that is asked for reaches them.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class Plant:
         self._upper = np.array(robot.groups["upper_body"], dtype=np.intp)
         self._is_upper = np.zeros(n, dtype=bool)
         self._is_upper[self._upper] = True
+        waist = robot.groups.get("waist", ())
+        self._arms = np.array([i for i in self._upper if i not in waist], dtype=np.intp)
         self._gravity_share = self._is_upper.astype(np.float64)
         self._base = model.body(robot.base_link).id
         self._com_velocity = self._sensor("com_velocity")
@@ -266,8 +268,7 @@ class Plant:
         if mode != Mode.RUN:
             self._q_ref[self._upper] = self._qpos[self._qadr][self._upper]
         if mode == Mode.DAMP:
-            soft = slice(None) if self.mode == Mode.DAMP else self._upper
-            self._kp[soft] = 0.0
+            self._kp[slice(None) if self.mode == Mode.DAMP else self._arms] = 0.0
         if mode == Mode.CROUCH:
             self._kp[self._upper] *= CROUCH_SOFTNESS
 

@@ -24,10 +24,10 @@ MAX_OBJECTS = 4
 #: Heavy enough that a light touch moves none of them off the table.
 OBJECT_MASS = 0.35
 
-#: Table: top surface height, near edge, depth, width, slab thickness.
-TABLE_TOP, TABLE_NEAR, TABLE_DEPTH, TABLE_WIDTH, TABLE_SLAB = 0.78, 0.22, 0.44, 0.84, 0.03
+#: Table: top surface height, near edge, depth, width, slab thickness. Narrow, so that arms rise beside it.
+TABLE_TOP, TABLE_NEAR, TABLE_DEPTH, TABLE_WIDTH, TABLE_SLAB = 0.78, 0.25, 0.36, 0.40, 0.03
 #: Where things may stand: both hands of a G1 reach all of it (checked over 200 seeds).
-PLACE_X = (0.295, 0.365)
+PLACE_X = (0.305, 0.365)
 PLACE_Y = (-0.13, 0.13)
 
 
@@ -131,8 +131,15 @@ def add_scene(spec: mujoco.MjSpec, scene: Scene, friction: float = 0.6) -> None:
     )
     light.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
     light.diffuse, light.specular = [0.45, 0.45, 0.45], [0.05, 0.05, 0.05]
-    eye, target = np.array([1.55, -1.45, 1.45]), np.array([0.12, 0.0, 0.72])
+    eye, target = np.array([1.60, -1.50, 1.55]), np.array([0.14, 0.0, 0.70])
     spec.worldbody.add_camera(name="spectator", pos=eye, quat=look_at(eye, target), fovy=42.0)
+    # two walls, for pictures only: without a skybox what lies behind the floor would be black
+    for name, pos, size in (
+        ("wall_back", [-2.5, 0.0, 1.5], [0.02, 3.5, 1.5]),
+        ("wall_left", [0.5, 3.5, 1.5], [3, 0.02, 1.5]),
+    ):
+        wall = spec.worldbody.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size)
+        wall.rgba, wall.contype, wall.conaffinity = [0.80, 0.83, 0.86, 1.0], 0, 0
     if scene.table:
         _add_table(spec)
     for thing in scene.things:
@@ -140,18 +147,23 @@ def add_scene(spec: mujoco.MjSpec, scene: Scene, friction: float = 0.6) -> None:
 
 
 def _add_table(spec: mujoco.MjSpec) -> None:
+    """A slab on one column with a foot plate."""
     table = spec.worldbody.add_body(name="table", pos=[TABLE_NEAR + TABLE_DEPTH / 2, 0.0, 0.0])
     half_x, half_y, half_z = TABLE_DEPTH / 2, TABLE_WIDTH / 2, TABLE_SLAB / 2
     top = table.add_geom(name="table_top", type=mujoco.mjtGeom.mjGEOM_BOX, size=[half_x, half_y, half_z])
     top.pos, top.rgba = [0.0, 0.0, TABLE_TOP - half_z], [0.74, 0.71, 0.66, 1.0]
     top.friction = [0.8, 0.005, 0.0001]
     top.contype, top.conaffinity = BIT_THING, BIT_THING
-    leg = (TABLE_TOP - TABLE_SLAB) / 2
-    for i, (sx, sy) in enumerate(((1, 1), (1, -1), (-1, 1), (-1, -1))):
-        post = table.add_geom(name=f"table_leg_{i}", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.02, 0.02, leg])
-        post.pos = [sx * (half_x - 0.03), sy * (half_y - 0.03), leg]
-        post.rgba = [0.45, 0.44, 0.43, 1.0]
-        post.contype, post.conaffinity = BIT_THING, 0
+    # one column well behind the edge: knees need the room when the body is lowered
+    column = (TABLE_TOP - TABLE_SLAB) / 2
+    parts = (
+        ("table_column", mujoco.mjtGeom.mjGEOM_CYLINDER, [0.035, column, 0.0], column),
+        ("table_foot", mujoco.mjtGeom.mjGEOM_BOX, [0.14, 0.17, 0.012], 0.012),
+    )
+    for name, kind, size, z in parts:
+        part = table.add_geom(name=name, type=kind, size=size, pos=[0.03, 0.0, z])
+        part.rgba = [0.45, 0.44, 0.43, 1.0]
+        part.contype, part.conaffinity = BIT_THING, 0
 
 
 def _add_thing(spec: mujoco.MjSpec, thing: Thing, free: bool) -> None:
