@@ -1,0 +1,182 @@
+"""`humanoid-twin <verb>`: everything a person types. Each verb's room is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from humanoid_cli.errors import BadInput
+from humanoid_core.graph import GraphError
+from humanoid_core.robot import RobotError
+
+#: Verbs that live in a module of their own: verb -> (module, function).
+ELSEWHERE = {
+    "ingest": ("humanoid_cli.ingest", "ingest_command"),
+    "inject": ("humanoid_cli.inject", "inject_command"),
+    "estop": ("humanoid_cli.estop", "estop_command"),
+}
+
+app = typer.Typer(name="humanoid-twin", add_completion=False, no_args_is_help=True, rich_markup_mode=None,
+                  pretty_exceptions_enable=False,
+                  help="Put any vision-language-action policy on a humanoid without breaking it.")
+
+Robot = Annotated[str | None, typer.Option(help="Robot file: a name in config/robots, or a path.")]
+Seed = Annotated[int, typer.Option(min=0, help="Places the objects and seeds the noise.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write machine and figures to FILE.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NODE.KEY=VALUE",
+                                                    help="Set a node's parameter; may be given many times.")]
+
+
+@app.command()
+def up(
+    graph: Annotated[str, typer.Argument(help="A name in config/graphs, or a path.")] = "sim",
+    robot: Robot = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The graph's seed argument.")] = None,
+    settings: Settings = None,
+    namespace: Annotated[str, typer.Option(help="Puts every node and topic under this name.")] = "",
+) -> None:
+    """Run a graph of nodes without `launch`; Ctrl-C ends all of them."""
+    from humanoid_cli.up import up as run_graph
+
+    raise typer.Exit(run_graph(graph, robot, seed, settings or [], namespace))
+
+
+@app.command()
+def demo(
+    instruction: Annotated[str, typer.Option(help="What the robot is asked to do.")] =
+    "touch the blue ball with your left hand",
+    seed: Seed = 7,
+    out: Annotated[Path, typer.Option(help="Folder for bag, pictures and report.")] = Path("out/demo"),
+    json: Json = None,
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Longest time for the task.")] = 40.0,
+    graph: Annotated[str, typer.Option(help="The graph to run.")] = "sim",
+    robot: Robot = None,
+    settings: Settings = None,
+    pictures: Annotated[bool, typer.Option(help="Write pictures, video and report.")] = True,
+    record: Annotated[bool, typer.Option(help="Record a bag.")] = True,
+) -> None:
+    """Tell the simulated robot what to do, watch it, and judge it."""
+    from humanoid_cli.demo import DemoOptions, demo as run_demo
+
+    options = DemoOptions(instruction=instruction, seed=seed, out=out, seconds=seconds, graph=graph, robot=robot,
+                          settings=tuple(settings or ()), pictures=pictures, record=record)
+    raise typer.Exit(run_demo(options, json))
+
+
+@app.command(name="eval")
+def evaluate(
+    seeds: Annotated[str, typer.Option(help="Seeds: '1-5' or '1,4,9'.")] = "1-5",
+    instruction: Annotated[list[str] | None, typer.Option(help="May be given many times; default: touch, point at "
+                                                          "and wave, left and right in turn.")] = None,
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Longest time for one task.")] = 40.0,
+    out: Annotated[Path, typer.Option(help="Folder for the bags of failed runs.")] = Path("out/eval"),
+    json: Json = None,
+    robot: Robot = None,
+    settings: Settings = None,
+    at_least: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of successes below which the exit code is "
+                                            "1.")] = 0.85,
+) -> None:
+    """Run seeds x instructions through the demo's path and count successes."""
+    from humanoid_cli.eval import evaluate as run_eval
+
+    raise typer.Exit(run_eval(seeds, instruction or [], seconds, out, json, robot, tuple(settings or ()), at_least))
+
+
+@app.command()
+def doctor(json: Json = None) -> None:
+    """Say what is missing on this machine and how to get it."""
+    from humanoid_cli.doctor import doctor as run_doctor
+
+    raise typer.Exit(run_doctor(json))
+
+
+@app.command()
+def topics(
+    write: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to FILE instead of the terminal.")] = None,
+) -> None:
+    """Print the table of topics, services and actions as Markdown."""
+    from humanoid_cli.topics import topics as run_topics
+
+    raise typer.Exit(run_topics(write))
+
+
+@app.command()
+def watch(
+    seconds: Annotated[float, typer.Option(min=0.5, help="How long to look.")] = 10.0,
+    namespace: Annotated[str, typer.Option(help="The robot's namespace.")] = "",
+    bag: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Also record what is seen.")] = None,
+    json: Json = None,
+) -> None:
+    """Measure the rate of every topic of a running graph."""
+    from humanoid_cli.watch import watch as run_watch
+
+    raise typer.Exit(run_watch(seconds, namespace, bag, json))
+
+
+@app.command()
+def record(
+    bag: Annotated[Path, typer.Argument(help="Folder of the new bag.")],
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this time; default: at Ctrl-C.")] = None,
+    namespace: Annotated[str, typer.Option(help="The robot's namespace.")] = "",
+) -> None:
+    """Record every topic of a running graph as a rosbag2 (mcap)."""
+    from humanoid_cli.watch import record as run_record
+
+    raise typer.Exit(run_record(bag, seconds, namespace))
+
+
+def _add_elsewhere(arguments: list[str]) -> None:
+    """Register the verbs of other modules; only the one that is called is imported, or all for the help text."""
+    named = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    registered = {c.name for c in app.registered_commands}
+    for verb, (module, function) in ELSEWHERE.items():
+        if verb in registered or (named is not None and named != verb):
+            continue
+        try:
+            command: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        except ImportError as error:
+            if named is None:
+                continue
+            raise BadInput(f"this install has no '{verb}' ({error}); run 'humanoid-twin doctor'") from None
+        app.command(name=verb)(command)
+
+
+_CLICK_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 done, 1 failed with the reason printed, 2 bad input with one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] and arguments[0] not in ELSEWHERE and not arguments[0].startswith("-"):
+        known = [*ELSEWHERE, *(c.name or c.callback.__name__ for c in app.registered_commands if c.callback)]
+        if arguments[0] not in known:
+            from humanoid_core.robot_schema import nearest
+
+            return _refuse(f"no verb '{arguments[0]}'; {nearest(arguments[0], known).replace('valid key', 'verb')}")
+    try:
+        _add_elsewhere(arguments)
+        result = app(arguments, prog_name="humanoid-twin", standalone_mode=False)
+    except (BadInput, GraphError, RobotError) as error:
+        return _refuse(str(error))
+    except _CLICK_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())  # type: ignore[attr-defined]
+            return 2
+        return _refuse(" ".join(error.format_message().split()))  # type: ignore[attr-defined]
+    except typer.Abort:
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def _refuse(text: str) -> int:
+    print(f"humanoid-twin: {text}", file=sys.stderr, flush=True)
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,136 @@
+"""The graph description: what is refused, how it is worded, and what a node is started with."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from humanoid_core.graph import GraphError, Respawn, graph_from_data, known_graphs, load_graph, parse_setting
+
+FILE = Path("some/graph.yaml")
+TWO: dict[str, Any] = {
+    "description": "two nodes",
+    "arguments": {"robot": "g1", "seed": 3},
+    "environment": {"OMP_NUM_THREADS": "1"},
+    "nodes": [
+        {"name": "late", "executable": "b", "after": ["early"], "parameters": {"seed": "${seed}"}},
+        {"name": "early", "executable": "a", "parameters": {"robot": "${robot}", "label": "r-${robot}-${seed}"}},
+    ],
+}
+
+
+def changed(**change: Any) -> dict[str, Any]:
+    data = copy.deepcopy(TWO)
+    data["nodes"][0].update(change)
+    return data
+
+
+def test_nodes_start_after_the_ones_they_name() -> None:
+    assert [n.name for n in graph_from_data(TWO, FILE).nodes] == ["early", "late"]
+
+
+def test_arguments_fill_in_and_keep_their_type() -> None:
+    graph = graph_from_data(TWO, FILE, {"seed": 11})
+    assert graph.node("late").parameters == {"seed": 11}
+    assert graph.node("early").parameters == {"robot": "g1", "label": "r-g1-11"}
+
+
+def test_settings_override_parameters() -> None:
+    graph = graph_from_data(TWO, FILE, settings=[parse_setting("late.seed=5"), parse_setting("late.noise=0.5")])
+    assert graph.node("late").parameters == {"seed": 5, "noise": 0.5}
+
+
+def test_command_line_quotes_texts_so_that_they_stay_texts() -> None:
+    graph = graph_from_data(TWO, FILE, settings=[parse_setting("late.code='007'"), parse_setting("late.on=true")])
+    arguments = graph.node("late").ros_arguments("left")
+    assert "__ns:=/left" in arguments
+    assert 'code:="007"' in arguments
+    assert "on:=true" in arguments
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"respwan": {}}, ["respwan", "'respawn'"]),
+        ({"after": ["earli"]}, ["earli", "'early'"]),
+        ({"after": ["late"]}, ["wait for one another"]),
+        ({"name": "early"}, ["given twice"]),
+        ({"parameters": {"x": "${sed}"}}, ["late.parameters.x", "'seed'"]),
+        ({"parameters": {"x": {"y": 1}}}, ["late.parameters.x", "number"]),
+        ({"parameters": {"x": [1, "a"]}}, ["late.parameters.x"]),
+        ({"parameter_file": "nowhere.yaml"}, ["late.parameter_file", "nowhere.yaml"]),
+        ({"required": "yes"}, ["nodes[0].required"]),
+        ({"respawn": {"delay": 0.0}}, ["nodes[0].respawn.delay"]),
+        ({"respawn": {"delay": float("nan")}}, ["nodes[0].respawn.delay"]),
+        ({"executable": "command_gate", "respawn": {}}, ["command_gate", "never restarted"]),
+    ],
+)
+def test_a_wrong_node_is_refused_with_file_and_key(change: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(GraphError) as refused:
+        graph_from_data(changed(**change), FILE)
+    for word in [str(FILE), *words]:
+        assert word in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["late", "late.seed", "=3", ".x=3", "late.=3", "late.x={a: 1}", "late.x=[1"])
+def test_a_wrong_setting_is_refused(text: str) -> None:
+    with pytest.raises(GraphError, match="--set"):
+        parse_setting(text)
+
+
+def test_a_setting_for_an_unknown_node_names_the_nearest() -> None:
+    with pytest.raises(GraphError, match="'early'"):
+        graph_from_data(TWO, FILE, settings=[parse_setting("earli.x=1")])
+
+
+def test_an_unknown_argument_names_the_nearest() -> None:
+    with pytest.raises(GraphError, match="'robot'"):
+        graph_from_data(TWO, FILE, {"robto": "h1"})
+
+
+def test_an_unknown_graph_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match="sim"):
+        load_graph("simm")
+    with pytest.raises(GraphError, match="no such graph file"):
+        load_graph(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize("content", ["- a\n", "nodes: [\n", "description: a\ndescription: b\nnodes: []\n", "\xff\xfe"])
+def test_a_file_that_is_no_graph_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "graph.yaml"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(GraphError) as refused:
+        load_graph(str(path))
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", known_graphs())
+def test_every_graph_of_the_repository_loads(name: str) -> None:
+    graph = load_graph(name)
+    assert graph.description
+    assert all(n.environment["OMP_NUM_THREADS"] == "1" for n in graph.nodes)
+
+
+def test_nothing_restarts_the_gate_or_forgets_a_latched_stop() -> None:
+    for name in known_graphs():
+        for node in load_graph(name).nodes:
+            if node.executable in ("command_gate", "safety_monitor"):
+                assert node.respawn is None
+                assert node.required
+
+
+@given(
+    delay=st.floats(0.01, 10.0),
+    longest=st.floats(0.01, 100.0),
+    restarts=st.integers(0, 40),
+)
+def test_back_off_never_shrinks_and_never_passes_its_longest(delay: float, longest: float, restarts: int) -> None:
+    respawn = Respawn(delay=delay, longest=longest)
+    assert respawn.wait(restarts) <= respawn.wait(restarts + 1) <= longest
