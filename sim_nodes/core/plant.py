@@ -8,8 +8,9 @@ where `gravity` (gravity and Coriolis bias of the joint) is added to the joints 
 vendor's onboard controller does, and the legs get the balance controller's ankle torque instead.
 
 The plant falls back by itself, judged on simulated time: no command for `command_timeout` -> HOLD of the
-upper body; `hold_time` later -> DAMP of the arms: stiffness 0, gravity still carried, so that they stay and give
-way. Waist and legs go on, since a humanoid without leg torque falls. Only a DAMP that is asked for reaches them.
+upper body; `hold_time` later -> DAMP of the arms: stiffness 0, gravity still carried, so that they stay and
+give way. Waist and legs go on, since a humanoid without leg torque falls. Only a DAMP that is asked for
+reaches them.
 """
 
 from __future__ import annotations
