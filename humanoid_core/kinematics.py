@@ -112,9 +112,7 @@ class Kinematics:
         return [x[b] + points @ r[b].reshape(3, 3).T for b, points in self._feet]
 
 
-def capture_point(
-    com: Array, velocity: Array, height: float | None = None, gravity: float = GRAVITY
-) -> Array:
+def capture_point(com: Array, velocity: Array, height: float | None = None, gravity: float = GRAVITY) -> Array:
     """Where to step to come to rest (2,): xi = c + v sqrt(z / g), linear inverted pendulum (Pratt et al.
     2006).
 

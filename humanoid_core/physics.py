@@ -226,6 +226,7 @@ def _joints(spec: mujoco.MjSpec, robot: RobotModel) -> None:
         elif joint.type == mujoco.mjtJoint.mjJNT_HINGE:
             joint.range = [math.degrees(robot.lower[i]), math.degrees(robot.upper[i])]
         joint.limited = mujoco.mjtLimited.mjLIMITED_TRUE
+        joint.actfrcrange = [-robot.effort[i], robot.effort[i]]  # a URDF brings its own
         joint.armature = robot.armature[i]
         joint.damping = [robot.damping[i], 0.0, 0.0]
         joint.frictionloss = robot.frictionloss[i]
@@ -238,9 +239,7 @@ def _joints(spec: mujoco.MjSpec, robot: RobotModel) -> None:
 def _frames(spec: mujoco.MjSpec, robot: RobotModel) -> None:
     """Sites of IMUs and hands, and the camera."""
     for imu in robot.imus:
-        spec.body(imu.link).add_site(
-            name=f"imu_{imu.name}", pos=imu.xyz, quat=rpy_quat(imu.rpy), size=[0.005] * 3
-        )
+        spec.body(imu.link).add_site(name=f"imu_{imu.name}", pos=imu.xyz, quat=rpy_quat(imu.rpy), size=[0.005] * 3)
     for side, hand in robot.hands.items():
         spec.body(hand.link).add_site(name=f"hand_{side}", pos=hand.point, size=[0.005] * 3, group=4)
     camera = robot.camera

@@ -75,9 +75,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' is given twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
             seen.add(key)
         result: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return result
@@ -200,12 +198,8 @@ def _parts(file: RobotFile) -> dict[str, Any]:
     hands = {s: h for s in ("left", "right") if (h := getattr(file.hands, s)) is not None}
     c, b = file.camera, file.battery
     return {
-        "hands": MappingProxyType(
-            {s: HandSpec(h.link, _frozen(h.point), _frozen(h.axis)) for s, h in hands.items()}
-        ),
-        "imus": tuple(
-            ImuSpec(i.name, i.topic, i.link, _frozen(i.xyz), _frozen(i.rpy)) for i in file.imus.list
-        ),
+        "hands": MappingProxyType({s: HandSpec(h.link, _frozen(h.point), _frozen(h.axis)) for s, h in hands.items()}),
+        "imus": tuple(ImuSpec(i.name, i.topic, i.link, _frozen(i.xyz), _frozen(i.rpy)) for i in file.imus.list),
         "feet": tuple(FootSpec(f.name, f.topic, f.link, _frozen(f.points)) for f in file.feet.list),
         "foot_radius": file.feet.radius,
         "foot_friction": file.feet.friction,

@@ -79,9 +79,7 @@ def _check_bodies(file: RobotFile) -> list[str] | None:
             if link.joint in used:
                 raise Problem(f"{key}.joint", link.joint, f"joint already moves {used[link.joint]}")
             if file.joints.table[link.joint].axis is None:
-                raise Problem(
-                    f"joints.table.{link.joint}.axis", None, "missing: the joint of a link needs an axis"
-                )
+                raise Problem(f"joints.table.{link.joint}.axis", None, "missing: the joint of a link needs an axis")
             used[link.joint] = link.link
         _check_inertia(key, link)
     for name in file.joints.table:
@@ -105,9 +103,7 @@ def _check_inertia(key: str, link: Link) -> None:
     xx, xy, xz, yy, yz, zz = link.inertia
     a, b, c = np.linalg.eigvalsh(np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]))
     if not a > 0.0:
-        raise Problem(
-            f"{key}.inertia", list(link.inertia), f"not positive definite (smallest moment {a:.3g})"
-        )
+        raise Problem(f"{key}.inertia", list(link.inertia), f"not positive definite (smallest moment {a:.3g})")
     if not a + b >= c * (1.0 - 1e-3):
         raise Problem(
             f"{key}.inertia",
@@ -116,9 +112,7 @@ def _check_inertia(key: str, link: Link) -> None:
         )
     # radius of gyration: a wrong unit (g mm^2, kg mm^2) is orders of magnitude off
     if not c / link.mass <= 4.0:
-        raise Problem(
-            f"{key}.inertia", list(link.inertia), "not plausible in kg m^2 for this mass (another unit?)"
-        )
+        raise Problem(f"{key}.inertia", list(link.inertia), "not plausible in kg m^2 for this mass (another unit?)")
     if not max(abs(x) for x in link.com + link.xyz) <= 5.0:
         raise Problem(f"{key}.xyz", list(link.xyz), "not plausible in m (millimetres?)")
 
@@ -134,9 +128,7 @@ def _check_groups(file: RobotFile) -> None:
             raise Problem(f"groups.{needed}", None, f"missing; present: {', '.join(file.groups) or 'none'}")
     both = set(file.groups.get("legs", ())) & set(file.groups["upper_body"])
     if both:
-        raise Problem(
-            "groups.upper_body", sorted(both), "these joints are in legs too; the two must not overlap"
-        )
+        raise Problem("groups.upper_body", sorted(both), "these joints are in legs too; the two must not overlap")
 
 
 def _check_postures(file: RobotFile) -> None:
@@ -175,13 +167,9 @@ def _check_rest(file: RobotFile) -> None:
         if source.backup is not None:
             _known(f"sources.{topic}.backup", source.backup, file.sources, "source")
             if source.backup == topic or file.sources[source.backup].kind != source.kind:
-                raise Problem(
-                    f"sources.{topic}.backup", source.backup, "a backup is another source of the same kind"
-                )
+                raise Problem(f"sources.{topic}.backup", source.backup, "a backup is another source of the same kind")
     if not file.thermal.warn < file.thermal.limit:
         raise Problem("thermal.warn", file.thermal.warn, f"not below thermal.limit {file.thermal.limit}")
     b = file.battery
     if not b.min < b.warn < b.nominal <= b.full:
-        raise Problem(
-            "battery", [b.min, b.warn, b.nominal, b.full], "must rise: min < warn < nominal <= full"
-        )
+        raise Problem("battery", [b.min, b.warn, b.nominal, b.full], "must rise: min < warn < nominal <= full")

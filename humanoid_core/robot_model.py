@@ -96,9 +96,7 @@ class CameraSpec:
     def k(self) -> Array:
         """Intrinsic matrix (3, 3); pixel centres at integers, so the principal point is (width - 1) / 2."""
         f = self.focal
-        return np.array(
-            [[f, 0.0, (self.width - 1) / 2.0], [0.0, f, (self.height - 1) / 2.0], [0.0, 0.0, 1.0]]
-        )
+        return np.array([[f, 0.0, (self.width - 1) / 2.0], [0.0, f, (self.height - 1) / 2.0], [0.0, 0.0, 1.0]])
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,7 @@ class Motors:
         self.current = np.abs(load) * FULL_CURRENT
         power = IDLE_POWER + float(np.maximum(torque * velocity, 0.0).sum() + COPPER_LOSS * load2.sum())
         self.battery_current = power / self.battery_voltage
-        self.charge = max(
-            self.charge - self.battery_current * dt / (3600.0 * self.robot.battery.capacity_ah), 0.0
-        )
+        self.charge = max(self.charge - self.battery_current * dt / (3600.0 * self.robot.battery.capacity_ah), 0.0)
         self.battery_voltage = self._open_voltage() - self.robot.battery.resistance * self.battery_current
 
     def _open_voltage(self) -> float:

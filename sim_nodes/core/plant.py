@@ -56,15 +56,11 @@ class PlantParams:
 class Plant:
     """Steps the physics; not for use from two threads at once. Joint arrays are float64[n] in robot order."""
 
-    def __init__(
-        self, robot: RobotModel, params: PlantParams | None = None, gains: BalanceGains | None = None
-    ) -> None:
+    def __init__(self, robot: RobotModel, params: PlantParams | None = None, gains: BalanceGains | None = None) -> None:
         self.robot, self.params = robot, params or PlantParams()
         p = self.params
         self.dt_ns = round(p.dt * 1e9)
-        self.scene = (
-            plan_scene(p.objects, p.seed, free=p.free_objects) if p.objects else Scene((), table=False)
-        )
+        self.scene = plan_scene(p.objects, p.seed, free=p.free_objects) if p.objects else Scene((), table=False)
         spec = build_spec(robot)
         add_scene(spec, self.scene, robot.foot_friction)
         spec.option.timestep = p.dt
@@ -92,8 +88,7 @@ class Plant:
         self._base = model.body(robot.base_link).id
         self._com_velocity = self._sensor("com_velocity")
         self._imu = {
-            i.name: tuple(self._sensor(f"{i.name}_{kind}") for kind in ("quat", "gyro", "accel"))
-            for i in robot.imus
+            i.name: tuple(self._sensor(f"{i.name}_{kind}") for kind in ("quat", "gyro", "accel")) for i in robot.imus
         }
         self._feet = {f.name: model.body(f.link).id for f in robot.feet}
         self._tau, self._work = np.zeros(n), np.zeros(n)
@@ -158,18 +153,14 @@ class Plant:
         except KeyError as error:
             return self.refused.refuse("WRONG_NAMES", f"no joint {error.args[0]!r}")
         if len(set(names)) != len(names) or not names:
-            return self.refused.refuse(
-                "WRONG_NAMES", "no joint named" if not names else "a joint is named twice"
-            )
+            return self.refused.refuse("WRONG_NAMES", "no joint named" if not names else "a joint is named twice")
         if not np.all(self._is_upper[index]):
             first = names[int(np.argmin(self._is_upper[index]))]
             return self.refused.refuse("NOT_CONTROLLED", f"'{first}' belongs to the balance controller")
         for field in ("position", "velocity", "effort", "kp", "kd"):
             values = getattr(command, field)
             if len(values) != len(names) and (len(values) or field == "position"):
-                return self.refused.refuse(
-                    "WRONG_LENGTH", f"{field} has {len(values)} values, {len(names)} names"
-                )
+                return self.refused.refuse("WRONG_LENGTH", f"{field} has {len(values)} values, {len(names)} names")
             if not np.all(np.isfinite(values)):
                 return self.refused.refuse("NON_FINITE", field)
         for field in ("kp", "kd"):
@@ -177,9 +168,7 @@ class Plant:
                 return self.refused.refuse("OUT_OF_RANGE", f"{field} is negative")
         q, robot = np.asarray(command.position), self.robot
         if not np.all((robot.lower[index] - 1e-6 <= q) & (q <= robot.upper[index] + 1e-6)):
-            return self.refused.refuse(
-                "LIMIT_POSITION", f"{names[int(np.argmax(np.abs(q)))]} or another joint"
-            )
+            return self.refused.refuse("LIMIT_POSITION", f"{names[int(np.argmax(np.abs(q)))]} or another joint")
         self._last_command = self.steps
         if self.mode == Mode.RUN:
             self._activate(Mode.RUN, "")

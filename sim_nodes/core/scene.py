@@ -126,9 +126,7 @@ def add_scene(spec: mujoco.MjSpec, scene: Scene, friction: float = 0.6) -> None:
     visual.headlight.diffuse = [0.30, 0.30, 0.30]
     visual.headlight.specular = [0.0, 0.0, 0.0]
     spec.stat.extent, spec.stat.center = 1.0, [0.2, 0.0, 0.8]
-    light = spec.worldbody.add_light(
-        name="lamp", pos=[0.6, 0.8, 3.0], dir=[-0.2, -0.3, -1.0], castshadow=False
-    )
+    light = spec.worldbody.add_light(name="lamp", pos=[0.6, 0.8, 3.0], dir=[-0.2, -0.3, -1.0], castshadow=False)
     light.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
     light.diffuse, light.specular = [0.45, 0.45, 0.45], [0.05, 0.05, 0.05]
     eye, target = np.array([1.60, -1.50, 1.55]), np.array([0.14, 0.0, 0.70])
@@ -170,9 +168,7 @@ def _add_thing(spec: mujoco.MjSpec, thing: Thing, free: bool) -> None:
     quat = [math.cos(thing.yaw / 2), 0.0, 0.0, math.sin(thing.yaw / 2)]
     body = spec.worldbody.add_body(name=thing.name, pos=list(thing.position), quat=quat)
     kind = {"cube": "BOX", "cylinder": "CYLINDER", "ball": "SPHERE"}[thing.kind]
-    geom = body.add_geom(
-        name=thing.name, type=getattr(mujoco.mjtGeom, f"mjGEOM_{kind}"), size=list(thing.size)
-    )
+    geom = body.add_geom(name=thing.name, type=getattr(mujoco.mjtGeom, f"mjGEOM_{kind}"), size=list(thing.size))
     geom.rgba = list(COLOURS[thing.colour])
     geom.mass = OBJECT_MASS
     geom.contype, geom.conaffinity = BIT_THING, BIT_FLOOR | BIT_THING

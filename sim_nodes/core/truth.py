@@ -95,7 +95,7 @@ class Truth:
         found = []
         for i in range(data.ncon):
             a, b = (model.geom(g).name for g in data.contact[i].geom)
-            if (a == "floor" and b.startswith("foot_")) or a.startswith("table") and b in self._thing_names():
+            if (a == "floor" and b.startswith("foot_")) or (a.startswith("table") and b in self._thing_names()):
                 continue
             mujoco.mj_contactForce(model, data, i, force)
             found.append((a, b, float(np.linalg.norm(force[:3]))))

@@ -87,7 +87,14 @@ def _common(kind: str, file: str, base: str, fixed: bool) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "name": "tiny",
-        "units": {"length": "m", "angle": "rad", "mass": "kg", "time": "s", "force": "N", "temperature": "degC"},
+        "units": {
+            "length": "m",
+            "angle": "rad",
+            "mass": "kg",
+            "time": "s",
+            "force": "N",
+            "temperature": "degC",
+        },
         "model": {"kind": kind, "file": file},
         "base": {"link": base, "fixed": fixed},
         "drives": {"table": {"small": drive}},

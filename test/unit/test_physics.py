@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from robots import ARM_MJCF, ARM_URDF, arm_data, write_robot
 
-from humanoid_core.kinematics import Kinematics, capture_point, joint_addresses, support_margin, support_polygon
+from humanoid_core.kinematics import (
+    Kinematics,
+    capture_point,
+    joint_addresses,
+    support_margin,
+    support_polygon,
+)
 from humanoid_core.physics import build_model, rpy_matrix, rpy_quat, standing_height
 from humanoid_core.robot import RobotError, load_robot
 

@@ -189,9 +189,7 @@ def test_the_hash_covers_the_model_file(tmp_path: Path) -> None:
     assert before != after
 
 
-def test_a_share_folder_named_by_the_environment_comes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_share_folder_named_by_the_environment_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "config" / "robots"
     folder.mkdir(parents=True)
     data = g1_data()
