@@ -154,17 +154,17 @@ def test_names_that_file_and_robot_disagree_on_are_named(tmp_path: Path, kind: s
     text = {"mjcf": ARM_MJCF, "urdf": ARM_URDF}[kind]
     data = arm_data(kind, "arm.xml")
     data["hands"]["left"]["link"] = "foer"
-    with pytest.raises(RobotError, match="hands.left.link.*'fore'"):
+    with pytest.raises(RobotError, match=r"hands.left.link.*'fore'"):
         build_model(load_robot(write_robot(tmp_path, data, text)))
     data = arm_data(kind, "arm.xml")
     data["joints"]["table"] = {"lift": data["joints"]["table"]["lift"]}
     data["groups"]["upper_body"] = ["lift"]
-    with pytest.raises(RobotError, match="'bend'.*add it with its limits"):
+    with pytest.raises(RobotError, match=r"'bend'.*add it with its limits"):
         build_model(load_robot(write_robot(tmp_path, data, text)))
     data = arm_data(kind, "arm.xml")
     data["joints"]["table"]["bent"] = data["joints"]["table"].pop("bend")
     data["groups"]["upper_body"] = ["lift", "bent"]
-    with pytest.raises(RobotError, match="no such joint.*'bend'"):
+    with pytest.raises(RobotError, match=r"no such joint.*'bend'"):
         build_model(load_robot(write_robot(tmp_path, data, text)))
 
 
@@ -177,5 +177,5 @@ def test_a_broken_model_file_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_missing_model_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RobotError, match="model.file"):
+    with pytest.raises(RobotError, match=r"model.file"):
         load_robot(write_robot(tmp_path, arm_data("mjcf", "arm.xml")))

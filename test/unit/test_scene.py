@@ -54,7 +54,8 @@ def test_things_are_apart_reachable_and_in_the_picture() -> None:
             x, y, z = view.T @ (target - eye)
             u, v, _ = camera.k @ np.array([-y / x, -z / x, 1.0])
             margin = 0.045 * camera.focal / x
-            assert margin < u < camera.width - margin and margin < v < camera.height - margin
+            assert margin < u < camera.width - margin
+            assert margin < v < camera.height - margin
 
 
 def test_the_seed_decides_the_places() -> None:
@@ -140,7 +141,8 @@ def test_without_gl_the_camera_is_off_and_says_why(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Camera, "_open", broken)
     camera = Camera(plant.model, "head", 320, 240)
     assert not camera.on
-    assert "no display" in camera.why and "apt-get install libegl1" in camera.why
+    assert "no display" in camera.why
+    assert "apt-get install libegl1" in camera.why
     with pytest.raises(RuntimeError, match="no display"):
         camera.picture(plant.data)
     camera.close()
