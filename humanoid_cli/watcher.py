@@ -1,0 +1,175 @@
+"""Sees every topic of a graph from another process, cheaply: raw bytes, taken in batches, decoded when asked for.
+
+About two thousand messages arrive each second. An executor that wakes for each of them costs most of a core, so a
+thread looks 25 times a second and takes what waits; the middleware notes when each message really arrived.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+
+from humanoid_core.timing import NS
+from humanoid_core.topics import TOPICS, Topic
+from humanoid_ros import qos
+from humanoid_ros.convert import from_msg
+
+PERIOD = 0.04  # s between two looks
+QUEUE = 2.0  # s of messages that may wait when this process is held up
+
+
+class Sink(Protocol):
+    """Where recorded messages go (humanoid_replay.writer.BagWriter)."""
+
+    def write(self, topic: str, message_type: str, stamp_ns: int, data: bytes) -> None: ...
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What arrived of one topic in a window. ``aim`` None: the topic has no fixed rate."""
+
+    topic: str
+    hz: float
+    aim: float | None
+    count: int
+    longest_gap_ms: float
+
+    @property
+    def deviation(self) -> float:
+        """(hz - aim) / aim; NaN without an aim."""
+        return (self.hz - self.aim) / self.aim if self.aim else float("nan")
+
+
+def arrival_rate(topic: Topic, arrivals_ns: Iterable[int], start_ns: int, end_ns: int) -> Rate:
+    """Rate over the intervals between arrivals in [start, end]: (count - 1) / (last - first)."""
+    inside = [t for t in arrivals_ns if start_ns <= t <= end_ns]
+    if len(inside) < 2:
+        return Rate(topic.name, 0.0, topic.rate_hz, len(inside), float("nan"))
+    gaps = [b - a for a, b in zip(inside, inside[1:], strict=False)]
+    span = inside[-1] - inside[0]
+    return Rate(topic.name, (len(inside) - 1) * NS / span if span > 0 else 0.0, topic.rate_hz, len(inside),
+                max(gaps) / 1e6)
+
+
+def active_rate(topic: Topic, arrivals_ns: Iterable[int], start_ns: int, end_ns: int, pause_ns: int) -> Rate:
+    """As ``arrival_rate``, for a topic that is silent at times: gaps longer than ``pause_ns`` do not count."""
+    inside = [t for t in arrivals_ns if start_ns <= t <= end_ns]
+    gaps = [g for a, b in zip(inside, inside[1:], strict=False) if (g := b - a) <= pause_ns]
+    span = sum(gaps)
+    return Rate(topic.name, len(gaps) * NS / span if span > 0 else 0.0, topic.rate_hz, len(inside),
+                max(gaps) / 1e6 if gaps else float("nan"))
+
+
+class _Seen:
+    """One topic's subscription and what came over it."""
+
+    def __init__(self, row: Topic, subscription: Any, kind: type, keep: int, every: int) -> None:
+        self.row, self.subscription, self.kind = row, subscription, kind
+        self.arrivals = array("q")
+        self.kept: list[tuple[int, bytes]] = []
+        self.keep, self.every = keep, every
+        self.last: bytes | None = None
+
+
+class Watcher:
+    """Subscribes to every topic of the table under ``namespace``.
+
+    ``keep``: how many messages of a topic to keep in memory; ``thin``: keep only each n-th of them.
+    """
+
+    def __init__(self, context: Context, namespace: str = "", *, sink: Sink | None = None,
+                 keep: Mapping[str, int] | None = None, thin: Mapping[str, int] | None = None,
+                 topics: Iterable[str] = tuple(TOPICS)) -> None:
+        self.node = Node(f"watcher_{time.monotonic_ns() % 1_000_000}", context=context, namespace=namespace,
+                         enable_rosout=False, start_parameter_services=False)
+        self.sink, self.errors, self.cpu_s = sink, list[str](), 0.0
+        self._seen = {name: self._subscribe(TOPICS[name], (keep or {}).get(name, 0), (thin or {}).get(name, 1))
+                      for name in topics}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="watcher", daemon=True)
+
+    def _subscribe(self, row: Topic, keep: int, every: int) -> _Seen:
+        kind = qos.message_type(row.type)
+        depth = max(10, int(QUEUE * (row.rate_hz or 50.0)))
+        # Offered deadline and liveliness are for those who act on them; asking for neither matches any publisher.
+        profile = qos.profile(replace(row, depth=depth, deadline_ms=None, liveliness_ms=None))
+        subscription = self.node.create_subscription(kind, row.name, lambda _: None, profile, raw=True)
+        return _Seen(row, subscription, kind, keep, every)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take what still waits and end; the sink stays open."""
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+        self._take_all()
+        self.node.destroy_node()
+
+    def _loop(self) -> None:
+        while not self._stop.wait(PERIOD):
+            self._take_all()
+            self.cpu_s = time.thread_time()
+
+    def _take_all(self) -> None:
+        for seen in self._seen.values():
+            handle = seen.subscription.handle
+            with handle:
+                while (taken := handle.take_message(seen.kind, True)) is not None:
+                    self._take(seen, *taken)
+
+    def _take(self, seen: _Seen, data: bytes, info: Mapping[str, int]) -> None:
+        arrived = info["received_timestamp"]
+        number = len(seen.arrivals)
+        seen.arrivals.append(arrived)
+        seen.last = data
+        if seen.keep and number % seen.every == 0:
+            seen.kept.append((arrived, data))
+            if len(seen.kept) > seen.keep:
+                del seen.kept[: seen.keep // 10 + 1]
+        if self.sink is not None:
+            try:
+                self.sink.write(seen.row.name, seen.row.type, arrived, data)
+            except Exception as error:  # a full disk must not end the watching
+                self.errors.append(f"recording stopped: {error}")
+                self.sink = None
+
+    def count(self, topic: str) -> int:
+        """How many messages came so far."""
+        return len(self._seen[topic].arrivals)
+
+    def latest(self, topic: str) -> Any | None:
+        """The newest message as a dataclass, or None."""
+        seen = self._seen[topic]
+        return None if seen.last is None else from_msg(deserialize_message(seen.last, seen.kind))
+
+    def kept(self, topic: str, decode: Callable[[Any], Any] = from_msg) -> list[tuple[int, Any]]:
+        """(arrival ns, message) of what was kept, oldest first."""
+        seen = self._seen[topic]
+        return [(at, decode(deserialize_message(data, seen.kind))) for at, data in list(seen.kept)]
+
+    def rates(self, start_ns: int, end_ns: int, now_and_then: Iterable[str] = ("vla/joint_command",)) -> list[Rate]:
+        """The rate of every topic by arrival (wall clock, ns) in a window."""
+        out = []
+        for name, seen in self._seen.items():
+            if name in now_and_then:
+                out.append(active_rate(seen.row, seen.arrivals, start_ns, end_ns, NS // 10))
+            else:
+                out.append(arrival_rate(seen.row, seen.arrivals, start_ns, end_ns))
+        return out
+
+
+def own_context(domain: int | None = None) -> Context:
+    """An initialised context of one's own; `rclpy.shutdown(context=...)` ends it."""
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    return context
