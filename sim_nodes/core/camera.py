@@ -58,10 +58,7 @@ class Camera:
         camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, name)
         if camera < 0:
             raise ValueError(f"the model has no camera '{name}'")
-        os.environ.setdefault("MUJOCO_GL", "egl")
-        from mujoco.gl_context import GLContext  # late: fails where GL is missing
-
-        self._gl = GLContext(self.width, self.height)
+        self._gl = _gl_context()(self.width, self.height)
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
@@ -113,3 +110,16 @@ class Camera:
         if self._gl is not None:
             self._gl.free()
             self._gl = None
+
+
+def _gl_context() -> Any:
+    """The off-screen GL context that MUJOCO_GL names, EGL by default. mujoco itself chooses when it is imported, and
+    without that variable it takes a window system's. Imported late: it fails where the library is missing."""
+    wanted = os.environ.get("MUJOCO_GL", "egl").lower()
+    if wanted in ("disable", "disabled", "off", "false", "0"):
+        raise RuntimeError(f"MUJOCO_GL is '{wanted}'")
+    if wanted == "osmesa":
+        from mujoco.osmesa import GLContext
+    else:
+        from mujoco.egl import GLContext
+    return GLContext
