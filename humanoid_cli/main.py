@@ -61,7 +61,8 @@ def demo(
     record: Annotated[bool, typer.Option(help="Record a bag.")] = True,
 ) -> None:
     """Tell the simulated robot what to do, watch it, and judge it."""
-    from humanoid_cli.demo import DemoOptions, demo as run_demo
+    from humanoid_cli.demo import DemoOptions
+    from humanoid_cli.demo import demo as run_demo
 
     options = DemoOptions(instruction=instruction, seed=seed, out=out, seconds=seconds, graph=graph, robot=robot,
                           settings=tuple(settings or ()), pictures=pictures, record=record)

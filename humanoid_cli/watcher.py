@@ -11,6 +11,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Protocol
 
 import rclpy
@@ -54,7 +55,7 @@ def arrival_rate(topic: Topic, arrivals_ns: Iterable[int], start_ns: int, end_ns
     inside = [t for t in arrivals_ns if start_ns <= t <= end_ns]
     if len(inside) < 2:
         return Rate(topic.name, 0.0, topic.rate_hz, len(inside), float("nan"))
-    gaps = [b - a for a, b in zip(inside, inside[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(inside)]
     span = inside[-1] - inside[0]
     return Rate(topic.name, (len(inside) - 1) * NS / span if span > 0 else 0.0, topic.rate_hz, len(inside),
                 max(gaps) / 1e6)
@@ -63,7 +64,7 @@ def arrival_rate(topic: Topic, arrivals_ns: Iterable[int], start_ns: int, end_ns
 def active_rate(topic: Topic, arrivals_ns: Iterable[int], start_ns: int, end_ns: int, pause_ns: int) -> Rate:
     """As ``arrival_rate``, for a topic that is silent at times: gaps longer than ``pause_ns`` do not count."""
     inside = [t for t in arrivals_ns if start_ns <= t <= end_ns]
-    gaps = [g for a, b in zip(inside, inside[1:], strict=False) if (g := b - a) <= pause_ns]
+    gaps = [g for a, b in pairwise(inside) if (g := b - a) <= pause_ns]
     span = sum(gaps)
     return Rate(topic.name, len(gaps) * NS / span if span > 0 else 0.0, topic.rate_hz, len(inside),
                 max(gaps) / 1e6 if gaps else float("nan"))
