@@ -124,8 +124,8 @@ class Sensors:
         for topic, kind in topics_of(self.robot).items():
             read = readers.get(topic)
             period = round(NS / rate_of(self.robot, topic)) if read else 0
-            self._sources[topic] = _Source(topic, read, period, self.params.delivery.get(kind, Delivery()),
-                                           self._rng(topic, "way"))
+            way = self.params.delivery.get(kind, Delivery())
+            self._sources[topic] = _Source(topic, read, period, way, self._rng(topic, "way"), next_ns=period)
         self._periodic = [s for s in self._sources.values() if s.read]
         self._pictures = PictureNoise(self.params, self._rng(IMAGE, "noise"))
 
