@@ -1,0 +1,74 @@
+"""The whole suite on one backend: ros2 launch humanoid_twin bringup.launch.py robot:=g1 backend:=mujoco
+
+The nodes come from config/graphs/<graph>.yaml, which `humanoid-twin up` reads as well.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from humanoid_core.graph import known_graphs, load_graph, parse_setting
+
+#: backend -> graph
+BACKENDS = {"mujoco": "sim", "gazebo": "gazebo", "real": "real", "bag": "bag"}
+
+ARGUMENTS = (
+    ("robot", "g1", "robot file: a name in config/robots, or a path"),
+    ("backend", "mujoco", "mujoco, gazebo, real or bag"),
+    ("seed", "7", "places the simulated objects and seeds the noise"),
+    ("namespace", "", "puts every node and topic under this name"),
+    ("set", "", "parameters: 'node.key=value node.key=value'"),
+)
+
+
+def node_actions(graph, namespace=""):
+    """One launch_ros Node for each node of the graph, in start order."""
+    actions = []
+    for node in graph.nodes:
+        respawn = node.respawn
+        parameters = [str(node.parameter_file)] if node.parameter_file else []
+        parameters += [dict(node.parameters)] if node.parameters else []
+        actions.append(Node(
+            package="humanoid_twin",
+            executable=node.executable,
+            name=node.name,
+            namespace=namespace,
+            parameters=parameters,
+            remappings=list(node.remap.items()),
+            additional_env=dict(node.environment),
+            output="screen",
+            emulate_tty=True,
+            # launch waits equally long each time; `humanoid-twin up` waits longer each time.
+            respawn=respawn is not None,
+            respawn_delay=respawn.delay if respawn else 0.0,
+            respawn_max_retries=respawn.limit if respawn else -1,
+            on_exit=_end_all(node.name) if node.required and respawn is None else None,
+        ))
+    return actions
+
+
+def _end_all(name):
+    """What ends with a required node that is not started again: everything."""
+    return [LogInfo(msg=f"{name} has ended; it is required, so everything ends"),
+            EmitEvent(event=Shutdown(reason=f"{name} has ended"))]
+
+
+def _nodes(context):
+    given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    backend = given["backend"]
+    name = BACKENDS.get(backend)
+    if name is None or name not in known_graphs():
+        there = [b for b, g in BACKENDS.items() if g in known_graphs()]
+        raise RuntimeError(f"backend:={backend}: there is no such graph here; backends: {', '.join(there)}")
+    taken = load_graph(name).arguments
+    values = {"robot": given["robot"], "seed": int(given["seed"])}
+    graph = load_graph(name, {k: v for k, v in values.items() if k in taken},
+                       [parse_setting(text) for text in given["set"].split()])
+    return node_actions(graph, given["namespace"])
+
+
+def generate_launch_description():
+    declared = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
+    return LaunchDescription([*declared, OpaqueFunction(function=_nodes)])

@@ -1,0 +1,14 @@
+"""A real robot (its driver publishes the raw topics): bringup.launch.py with backend:=real, the same arguments."""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+BACKEND = "real"
+
+
+def generate_launch_description():
+    bringup = PythonLaunchDescriptionSource(str(Path(__file__).parent / "bringup.launch.py"))
+    return LaunchDescription([IncludeLaunchDescription(bringup, launch_arguments={"backend": BACKEND}.items())])
