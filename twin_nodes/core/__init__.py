@@ -1,1 +1,1 @@
-"""TODO"""
+"""Ingest and twin without ROS: numbers in, frozen results with their reasons out."""

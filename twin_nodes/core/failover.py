@@ -1,0 +1,34 @@
+"""A source and its backup: who speaks now, and when the primary may speak again."""
+
+from __future__ import annotations
+
+from twin_nodes.core.source import Source
+
+
+class Failover:
+    """The backup takes over at once and hands back after the primary has been good for the dwell time."""
+
+    def __init__(self, primary: Source, backup: Source | None, dwell_ns: int) -> None:
+        self.primary, self.backup, self._dwell_ns = primary, backup, dwell_ns
+        self.on_backup = False
+
+    @property
+    def active(self) -> Source:
+        return self.backup if self.on_backup and self.backup is not None else self.primary
+
+    def choose(self, now_ns: int) -> str:
+        """Update who is active; returns what to say of a change, else ''. With both unusable nobody moves."""
+        if self.backup is None:
+            return ""
+        if not self.on_backup:
+            if self.primary.usable(now_ns) or not self.backup.usable(now_ns):
+                return ""
+            self.on_backup = True
+            return (f"BACKUP_ACTIVE: '{self.backup.topic}' stands in for '{self.primary.topic}' "
+                    f"({self.primary.state(now_ns)})")
+        good = self.primary.good_for_ns(now_ns)
+        alone = self.primary.usable(now_ns) and not self.backup.usable(now_ns)
+        if good < self._dwell_ns and not alone:
+            return ""
+        self.on_backup = False
+        return f"'{self.primary.topic}' is good again and speaks for itself"

@@ -1,0 +1,36 @@
+"""ROS parameters of sensor_ingest and twin_sync. Facts of the robot stand in its file, not here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from humanoid_ros.params import param
+
+
+@dataclass(frozen=True)
+class IngestParams:
+    """Parameters of sensor_ingest."""
+
+    robot: str = param("g1", "robot file: a name in config/robots, or a path")
+    future_ms: float = param(5.0, "how far a stamp may lie ahead of now", "ms", 0.0, 1000.0)
+    handback_ms: float = param(500.0, "how long a source must be good before it takes over from its backup", "ms",
+                               0.0, 60000.0)
+    position_margin: float = param(0.2, "beyond its limits at which a joint position cannot be true", "rad or m",
+                                   0.0, 10.0)
+    disagreement: float = param(0.06, "angle between the verticals of two IMUs that counts as disagreement", "rad",
+                                0.001, 3.2)
+    watch_camera: bool = param(True, "watch the camera's age and freezing (pictures are not changed)")
+
+
+@dataclass(frozen=True)
+class TwinParams:
+    """Parameters of twin_sync."""
+
+    robot: str = param("g1", "robot file: a name in config/robots, or a path")
+    stale_ms: float = param(40.0, "silence of ingest/robot_state after which the twin is STALE", "ms", 5.0, 10000.0)
+    position_noise: float = param(0.0005, "standard deviation of a joint position sample", "rad", 0.0, 1.0)
+    contact_share: float = param(0.05, "share of the robot's weight on a foot that counts as contact", "",
+                                 0.001, 0.5)
+    horizon: float = param(0.5, "how far a prediction looks ahead", "s", 0.05, 5.0)
+    self_distance_cap: float = param(0.05, "distance between links above which the twin does not look closer", "m",
+                                     0.0, 1.0)

@@ -1,0 +1,133 @@
+"""sensor_ingest: raw topics -> `ingest/robot_state` and `ingest/sensor_health`."""
+
+from __future__ import annotations
+
+import struct
+import time
+import zlib
+from typing import Any
+
+from humanoid_core.robot import RobotError, RobotModel, load_robot
+from humanoid_core.timing import NS
+from humanoid_core.topics import TOPICS
+from humanoid_core.types import JointSample, SensorHealth
+from humanoid_ros.convert import from_msg
+from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
+from humanoid_ros.params import declare
+from twin_nodes.core.ingest import IngestCore
+from twin_nodes.core.other_checks import PictureStamp
+from twin_nodes.core.verdict import IngestConfig
+from twin_nodes.params import IngestParams
+from twin_nodes.polled import NeverWakes, Polled
+
+JOINTS = "joint_states"
+PICTURES = ("image", "depth")
+#: Without joint samples the other sources are read this often.
+IDLE_PERIOD_S = 0.02
+#: Bytes of a serialized picture before its pixels may begin; they hold the stamp, which changes anyway.
+HEAD = 64
+
+
+class SensorIngest(HumanoidNode):
+    """Converts, asks the core, publishes."""
+
+    def __init__(self) -> None:
+        super().__init__("sensor_ingest")
+        p = declare(self, IngestParams)
+        self.robot = load_robot(p.robot)
+        known = _known_sources(self.robot, p.watch_camera)
+        config = IngestConfig(future_ms=p.future_ms, handback_ms=p.handback_ms, position_margin=p.position_margin,
+                              disagreement=p.disagreement)
+        self.core = IngestCore({t: self.robot.sources[t] for t in known}, self.robot, config)
+        self.advertise("ingest/robot_state", "ingest/sensor_health")
+        group = NeverWakes()
+        self._polled = [Polled(self, t, group) for t in known
+                        if t != JOINTS and self.robot.sources[t].kind not in PICTURES]
+        self._pictures = [Polled(self, t, group, raw=True) for t in known if self.robot.sources[t].kind in PICTURES]
+        self._joint_ns = 0
+        self._counted: dict[str, int] = {}
+        self._health: SensorHealth | None = None
+        self.subscribe(JOINTS, self._on_joints)
+        self.steady_timer(IDLE_PERIOD_S, self._on_idle)
+        self.steady_timer(0.1, self._on_health)
+        self.diagnostics(self._report)
+
+    def _on_joints(self, sample: JointSample) -> None:
+        self._joint_ns = time.monotonic_ns()
+        now_ns = self.now_ns()
+        if now_ns <= 0:  # use_sim_time and no clock yet: nothing can be judged
+            return
+        self._read_others(now_ns)
+        output = self.core.on_sample(JOINTS, sample, now_ns)
+        if output.state is not None:
+            self.send("ingest/robot_state", output.state)
+        for event in output.events:
+            self.get_logger().warning(event)
+
+    def _on_idle(self) -> None:
+        now_ns = self.now_ns()
+        if now_ns <= 0:
+            return
+        for source in self._pictures:
+            for data in source.take():
+                self._offer(source.topic, picture_stamp(data), now_ns)
+        if time.monotonic_ns() - self._joint_ns > IDLE_PERIOD_S * NS / 2:
+            self._read_others(now_ns)
+
+    def _read_others(self, now_ns: int) -> None:
+        for source in self._polled:
+            for message in source.take():
+                self._offer(source.topic, from_msg(message), now_ns)
+
+    def _offer(self, topic: str, sample: Any, now_ns: int) -> None:
+        for event in self.core.on_sample(topic, sample, now_ns).events:
+            self.get_logger().warning(event)
+
+    def _on_health(self) -> None:
+        now_ns = self.now_ns()
+        if now_ns <= 0:
+            return
+        self._health = self.core.health(now_ns)
+        self.send("ingest/sensor_health", self._health)
+
+    def _report(self) -> tuple[int, str, dict[str, object]]:
+        """Once a second; also the place where new refusals go to the log, one line a source."""
+        health = self._health
+        if health is None:
+            return ERROR, "waits for /clock", {}
+        values: dict[str, object] = {"states": self.core.seq, "clock resets": self.core.resets.total}
+        for s in health.sources:
+            refused = sum(count for _, count in s.refusals)
+            values[s.topic] = f"{s.state}, {s.rate_hz:.1f} Hz, age {s.age_ms:.1f} ms, {refused} refused"
+            new = refused - self._counted.get(s.topic, 0)
+            if new:
+                self._counted[s.topic] = refused
+                self.get_logger().warning(f"{s.topic}: {new} refused, {s.state}; last {s.last_refusal}")
+        missing = self.core.waiting_for()
+        if missing:
+            return ERROR, f"NEVER_SEEN: {', '.join(missing)}; nothing is published before they come", values
+        if not health.all_required_ok:
+            return ERROR, "a required source fails", values
+        bad = [s.topic for s in health.sources if s.state != "ok"]
+        return (WARN, f"not ok: {', '.join(bad)}", values) if bad else (OK, "all sources ok", values)
+
+
+def picture_stamp(data: bytes) -> PictureStamp:
+    """Of a serialized Image: encapsulation (4 bytes, the second one tells the byte order), then the stamp."""
+    order = "<" if data[1] & 1 else ">"
+    sec, nanosec = struct.unpack_from(order + "iI", data, 4)
+    return PictureStamp(sec * NS + nanosec, len(data) - HEAD, zlib.crc32(data[HEAD::17]))
+
+
+def _known_sources(robot: RobotModel, cameras: bool) -> list[str]:
+    """Topics of the robot file that are sources here; joints are a must."""
+    if JOINTS not in robot.sources:
+        raise RobotError(robot.file, "sources", list(robot.sources), f"add '{JOINTS}', which makes the robot state")
+    for topic in robot.sources:
+        if topic not in TOPICS:
+            raise RobotError(robot.file, f"sources.{topic}", topic, "no such topic in docs/topics.md")
+    return [t for t, s in robot.sources.items() if cameras or s.kind not in PICTURES]
+
+
+def main() -> int:
+    return run(SensorIngest)
