@@ -68,8 +68,8 @@ def demo(options: DemoOptions, json: Path | None, console: Console | None = None
     if not math.isnan(result.record.ready_after):
         console.print(closing_table(result))
     written = write_outputs(result, robot, graph, console)
-    write_figures(json, result.figures, instruction=options.instruction, seed=options.seed, success=result.outcome.success,
-                  reason=result.outcome.reason, code=result.outcome.code)
+    write_figures(json, result.figures, instruction=options.instruction, seed=options.seed,
+                  success=result.outcome.success, reason=result.outcome.reason, code=result.outcome.code)
     for line in result.record.recording_errors:
         console.print(line, style="red")
     if written:

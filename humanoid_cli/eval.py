@@ -79,7 +79,8 @@ def summary(results: list[Result]) -> Table:
     for r in results:
         out = r.outcome
         off = sum(not rate_ok(rate) for rate in r.record.rates)
-        table.add_row(str(r.options.seed), r.options.instruction, Text("✓", "green") if out.success else Text("✗", "red"),
+        mark = Text("✓", "green") if out.success else Text("✗", "red")
+        table.add_row(str(r.options.seed), r.options.instruction, mark,
                       f"{out.distance * 100:.1f} cm" if math.isfinite(out.distance) else "–",
                       f"{float(r.figures['task_seconds'].value):.1f}", f"{float(r.figures['graph_cores'].value):.2f}",
                       str(off) if r.record.rates else "–", "" if out.success else f"{out.code}: {out.reason}")

@@ -27,7 +27,8 @@ MOVING = 0.05  # rad: joints that were told to move more than this are drawn
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fafafa;margin:0 auto;max-width:68rem;padding:1.5rem}
 h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.1rem;margin:2rem 0 .5rem}table{border-collapse:collapse}
-td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}
+td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
+td.n{text-align:right;font-variant-numeric:tabular-nums}
 .ok{color:#2e8b57}.bad{color:#c0392b}img{max-width:100%}.note{color:#666}
 """
 
@@ -115,7 +116,7 @@ def _timeline(record: Record) -> Any:
         ax.barh(0, max(span.end - span.begin, 0.01), left=span.begin, color=LEVEL_COLOUR[span.level], height=0.6)
     for i, (t, text) in enumerate(_moments(record)):
         ax.axvline(t, color="#333", lw=0.8)
-        ax.annotate(text, (t, 0.35 + 0.22 * (i % 3)), fontsize=7, rotation=0, xytext=(2, 0), textcoords="offset points")
+        ax.annotate(text, (t, 0.35 + 0.22 * (i % 3)), fontsize=7, xytext=(2, 0), textcoords="offset points")
     ax.set_ylim(-0.4, 1.1)
     ax.set_yticks([0], ["level"])
     return canvas
@@ -124,8 +125,8 @@ def _timeline(record: Record) -> Any:
 def _moments(record: Record) -> list[tuple[float, str]]:
     """(s, text) of changes of the policy's state, of the robot's mode and of processes that ended."""
     out: list[tuple[float, str]] = []
-    for topic, read in (("vla/status", lambda m: f"policy {m.state}"), ("robot/mode", lambda m: f"mode {m.mode.name}"
-                        if hasattr(m.mode, "name") else f"mode {m.mode}"), ("safety/gate", lambda m: f"gate {m.state}")):
+    for topic, read in (("vla/status", lambda m: f"policy {m.state}"), ("robot/mode", lambda m: f"mode {m.mode.name}"),
+                        ("safety/gate", lambda m: f"gate {m.state}")):
         last = None
         for at, message in record.seen.get(topic, []):
             text, t = read(message), (at - record.start_ns) / NS
@@ -182,12 +183,16 @@ def _joint_plot(told: Told, record: Record) -> Any:
 def _latency_table(record: Record) -> str:
     timing = latencies(record)
     rows = []
-    for name, values in (("camera → plan made", timing.made), ("camera → plan received by another process",
-                         timing.received), ("camera → first command of that plan to the robot", timing.commanded)):
+    for name, values in (("camera → plan made", timing.made),
+                         ("camera → plan received by another process", timing.received),
+                         ("camera → first command of that plan to the robot", timing.commanded)):
         good = values[np.isfinite(values)]
         if len(good):
-            rows.append((name, *(f"{v:.0f}" for v in np.percentile(good, (50, 95))), f"{good.max():.0f}", str(len(good))))
-    return _table(("", "p50 ms", "p95 ms", "worst ms", "plans"), rows, (1, 2, 3, 4)) if rows else "<p>no plan was made</p>"
+            shown = [f"{v:.0f}" for v in (*np.percentile(good, (50, 95)), good.max())]
+            rows.append((name, *shown, str(len(good))))
+    if not rows:
+        return "<p class='note'>no plan was made</p>"
+    return _table(("", "p50 ms", "p95 ms", "worst ms", "plans"), rows, (1, 2, 3, 4))
 
 
 def _rates(record: Record) -> str:
@@ -195,7 +200,8 @@ def _rates(record: Record) -> str:
              "" if r.aim is None or not r.count else f"{100 * r.deviation:+.1f} %", str(r.count),
              "" if math.isnan(r.longest_gap_ms) else f"{r.longest_gap_ms:.0f}", "" if rate_ok(r) else "off")
             for r in record.rates]
-    return _table(("topic", "Hz seen", "Hz aimed at", "off by", "messages", "longest gap ms", ""), rows, (1, 2, 3, 4, 5))
+    head = ("topic", "Hz seen", "Hz aimed at", "off by", "messages", "longest gap ms", "")
+    return _table(head, rows, (1, 2, 3, 4, 5))
 
 
 def _cpu(record: Record, figures: dict[str, Figure]) -> str:

@@ -27,9 +27,9 @@ from humanoid_core.graph import Graph
 from humanoid_core.types import SimTruth
 
 #: What is kept in memory for judging and for the report: (messages, each n-th).
-KEEP = {"sim/truth": (20_000, 1), "safety/status": (60_000, 1), "vla/action_chunk": (5_000, 1), "vla/status": (6_000, 1),
-        "robot/joint_command": (60_000, 1), "joint_states": (30_000, 4), "robot/mode": (6_000, 1),
-        "safety/gate": (6_000, 1)}
+KEEP = {"sim/truth": (20_000, 1), "safety/status": (60_000, 1), "vla/action_chunk": (5_000, 1),
+        "vla/status": (6_000, 1), "robot/joint_command": (60_000, 1), "joint_states": (30_000, 4),
+        "robot/mode": (6_000, 1), "safety/gate": (6_000, 1)}
 PICTURES = {"camera/head/image_raw": (900, 1)}
 AFTERMATH = 4.0  # s to go on watching when a node ended
 SETTLE = 1.0  # s to go on watching when the task ended
