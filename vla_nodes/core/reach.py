@@ -1,0 +1,211 @@
+"""Where the arm must be to touch a thing or to point at it, and how to get there without hitting anything."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from humanoid_core.robot_model import Array, RobotModel
+from humanoid_core.timing import NS
+from vla_nodes.core.body import Body, Frame
+from vla_nodes.core.clearance import Clearance, World
+from vla_nodes.core.ik import ArmIk, Reach, Wish
+from vla_nodes.core.instruction import Refusal
+from vla_nodes.core.motion import Plan
+from vla_nodes.core.postures import arm, rested, vias
+
+#: Largest distance from hand to target that still counts as reached, m.
+REACHED = 0.008
+#: The hand comes from this far above a thing, and presses this far into its top, m.
+ABOVE, PRESS = 0.09, 0.004
+#: Slopes of the hand when touching and when pointing, rad below level; the first that works is taken.
+TOUCH_SLOPES = (0.75, 0.55, 0.95, 0.35)
+POINT_SLOPES = (0.6, 0.8, 0.4, 1.0)
+#: Distances of the hand point from a thing's centre when pointing, m.
+POINT_DISTANCES = (0.17, 0.2, 0.14)
+#: Elbow out, so that the arm passes in front of the body; elbow down; arm high.
+STARTS = (
+    {"shoulder_pitch": -0.5, "shoulder_roll": 0.6, "shoulder_yaw": -0.9, "elbow": 0.2},
+    {"shoulder_pitch": -0.3, "shoulder_roll": 0.3, "elbow": 0.2},
+    {"shoulder_pitch": -0.8, "shoulder_roll": 0.5, "shoulder_yaw": -1.2, "elbow": 0.3},
+)
+TOUCH_AXIS_WEIGHT, POINT_AXIS_WEIGHT = 0.15, 3.0
+OVERLAPS = (0.35, 0.2, 0.0)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A thing in the stance frame: ``top`` and ``centre`` (3,), ``radius``, m."""
+
+    top: Array
+    centre: Array
+    radius: float
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Posture ``q`` (n,) and the ones to pass before it; ``axis`` (3,) of the hand in the stance frame and its
+    ``distance`` from the thing's centre (pointing), m; ``point`` (3,) of the hand link that is led."""
+
+    q: Array
+    way: tuple[Array, ...]
+    axis: Array
+    point: Array
+    distance: float = 0.0
+
+
+class Reacher:
+    """Plans for one robot. Not for use from two threads at once."""
+
+    def __init__(self, robot: RobotModel) -> None:
+        self.robot = robot
+        self.body = Body(robot)
+        self.ik = ArmIk(robot, self.body.kinematics)
+        self.clearance = Clearance(robot)
+
+    # --- goals ----------------------------------------------------------------------------------------------
+
+    def touch(self, side: str, target: Target, world: World, q: Array) -> Goal | Refusal:
+        """From above onto the thing's top. ``q`` (n,) the posture to start from, legs as measured."""
+        best, why = np.inf, ""
+        for slope in TOUCH_SLOPES:
+            axis = self._sloping(side, target.top, world.stance, q, slope)
+            found, point = self._lowest_on(side, target.top - [0.0, 0.0, PRESS], axis, world.stance, q)
+            best = min(best, found.error)
+            if found.error > REACHED:
+                continue
+            above = self.raised(side, found.q, ABOVE, world.stance)
+            if above is None:
+                continue
+            self.clearance.place(world)
+            if hit := self._hits(found.q):
+                why = hit
+                continue
+            self.clearance.place(_with(world, target))
+            way = self.clearance.connect(q, above, vias(self.robot, q, side))
+            if way is None:
+                why = "no way there past table and body"
+                continue
+            return Goal(found.q, tuple(way), axis, point)
+        return _unreachable(side, best, why)
+
+    def point(self, side: str, target: Target, world: World, q: Array) -> Goal | Refusal:
+        """The hand's axis through the thing's centre, from a hand's length away."""
+        best, why = np.inf, ""
+        for distance in POINT_DISTANCES:
+            for slope in POINT_SLOPES:
+                axis = self._sloping(side, target.centre, world.stance, q, slope)
+                tip = self.robot.hands[side].point
+                found = self._solve(side, target.centre - distance * axis, tip, axis, world.stance, q, POINT_AXIS_WEIGHT)
+                best = min(best, found.error)
+                if found.error > 2 * REACHED or found.axis_error > 0.12:
+                    continue
+                self.clearance.place(_with(world, target))
+                if hit := self._hits(found.q):
+                    why = hit
+                    continue
+                way = self.clearance.connect(q, found.q, vias(self.robot, q, side))
+                if way is not None:
+                    return Goal(found.q, tuple(way[:-1]), axis, tip, distance)
+                why = "no way there past table and body"
+        return _unreachable(side, best, why)
+
+    def refine(self, side: str, goal: Goal, at: Array, stance: Frame, q: Array, axis_weight: float) -> Array:
+        """The posture near ``q`` (n,) with the goal's point of the hand at ``at`` (3,), stance frame."""
+        wish = Wish(side, stance.out(at), goal.point, stance.rotation @ goal.axis, axis_weight)
+        return self.ik.solve(wish, [q], q).q
+
+    def hand(self, side: str, q: Array, point: Array, stance: Frame) -> tuple[Array, Array]:
+        """(a point of the hand link (3,), pointing direction (3,)) in the stance frame at posture ``q`` (n,)."""
+        k = self.body.kinematics
+        k.update(q)
+        return stance.into(k.position(self.robot.hands[side].link, point)), stance.rotation.T @ k.hand(side)[1]
+
+    def raised(self, side: str, q: Array, height: float, stance: Frame) -> Array | None:
+        """The posture near ``q`` (n,) with the hand ``height`` m higher, or None."""
+        hand, axis = self.body.hand(q, side)
+        up = stance.rotation[:, 2]
+        wish = Wish(side, hand + height * up, self.robot.hands[side].point, axis, 0.1)
+        found = self.ik.solve(wish, [q], q)
+        return found.q if found.error < 0.02 else None
+
+    def _lowest_on(self, side: str, at: Array, axis: Array, stance: Frame, q: Array) -> tuple[Reach, Array]:
+        """The hand with its lowest part, whichever that is when it slopes so, at a point: (reach, that part)."""
+        point = self.robot.hands[side].point
+        found = self._solve(side, at, point, axis, stance, q, TOUCH_AXIS_WEIGHT)
+        for _ in range(2):
+            self.body.kinematics.update(found.q)
+            low = self.clearance.lowest(self.robot.hands[side].link, found.q, stance.rotation[:, 2])
+            point = point if low is None else low
+            found = self._solve(side, at, point, axis, stance, q, TOUCH_AXIS_WEIGHT)
+        return found, point
+
+    def _sloping(self, side: str, point: Array, stance: Frame, q: Array, slope: float) -> Array:
+        """Direction (3,), stance frame, from the shoulder's side down onto a point."""
+        self.body.kinematics.update(q)
+        shoulder = stance.into(self.body.kinematics.position(_shoulder(self.robot, side)))
+        yaw = 0.8 * float(np.arctan2(point[1] - shoulder[1], max(point[0] - shoulder[0], 0.05)))
+        return np.array([np.cos(slope) * np.cos(yaw), np.cos(slope) * np.sin(yaw), -np.sin(slope)])
+
+    def _solve(
+        self, side: str, at: Array, point: Array, axis: Array, stance: Frame, q: Array, axis_weight: float
+    ) -> Reach:
+        starts = [arm(self.robot, q, side, values) for values in STARTS]
+        wish = Wish(side, stance.out(at), point, stance.rotation @ axis, axis_weight)
+        return self.ik.solve(wish, starts, starts[0])
+
+    def _hits(self, q: Array) -> str:
+        new = self.clearance.touching(q)
+        return " and ".join(min(new)) if new else ""
+
+    # --- ways -----------------------------------------------------------------------------------------------
+
+    def home(self, side: str, world: World, q: Array, lift: float) -> list[Array] | None:
+        """Postures from ``q`` (n,) to one arm at rest, the hand going up by ``lift`` m first."""
+        self.clearance.place(world)
+        goal = rested(self.robot, q, side)
+        above = self.raised(side, q, lift, world.stance) if lift > 0.0 else None
+        begin = q if above is None else above
+        way = self.clearance.connect(begin, goal, vias(self.robot, begin, side))
+        if way is None:
+            return None
+        return way if above is None else [above, *way]
+
+    def posture(self, side: str, world: World, q: Array, goal: Array) -> list[Array] | None:
+        """Postures from ``q`` (n,) to ``goal`` (n,), moving one arm."""
+        self.clearance.place(world)
+        return self.clearance.connect(q, goal, vias(self.robot, q, side))
+
+    def lay(self, plan: Plan, way: Sequence[Array], now_ns: int, slow: float = 1.0) -> None:
+        """Append postures to a plan, rounding the corners as far as the way stays clear."""
+        for overlap in OVERLAPS:
+            trial = copy.deepcopy(plan)
+            for q in way:
+                trial.then(q, now_ns, overlap, slow)
+            times = np.arange(now_ns, trial.end_ns, 0.04 * NS)
+            if overlap == 0.0 or not self.clearance.blocked_path(trial.sample(times)):
+                break
+        for q in way:
+            plan.then(q, now_ns, overlap, slow)
+
+
+def _with(world: World, target: Target) -> World:
+    return World(world.stance, world.table, world.edge, (*world.things, (target.top, target.radius)))
+
+
+def _shoulder(robot: RobotModel, side: str) -> str:
+    """The link that the arm's first joint moves."""
+    first = robot.joint_names[robot.groups[f"{side}_arm"][0]]
+    for body in robot.bodies:
+        if body.joint == first:
+            return body.link
+    return robot.hands[side].link
+
+
+def _unreachable(side: str, error: float, why: str) -> Refusal:
+    if why and error <= REACHED:
+        return Refusal("UNREACHABLE", f"the {side} hand could get there, but {why} would collide")
+    return Refusal("UNREACHABLE", f"the {side} hand stays {error * 100:.1f} cm away" + (f"; {why}" if why else ""))
