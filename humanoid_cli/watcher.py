@@ -162,10 +162,13 @@ class Watcher:
         """The rate of every topic by arrival (wall clock, ns) in a window."""
         out = []
         for name, seen in self._seen.items():
+            row = seen.row
+            if row.publisher == "every node" and row.rate_hz is not None:
+                row = replace(row, rate_hz=row.rate_hz * max(1, self.node.count_publishers(name)))
             if name in now_and_then:
-                out.append(active_rate(seen.row, seen.arrivals, start_ns, end_ns, NS // 10))
+                out.append(active_rate(row, seen.arrivals, start_ns, end_ns, NS // 10))
             else:
-                out.append(arrival_rate(seen.row, seen.arrivals, start_ns, end_ns))
+                out.append(arrival_rate(row, seen.arrivals, start_ns, end_ns))
         return out
 
 
