@@ -1,0 +1,83 @@
+"""command_gate: the only publisher to the robot. Publishes a safe command 100 times a second, whatever comes in."""
+
+from __future__ import annotations
+
+from rclpy.duration import Duration
+
+from humanoid_core.robot import load_robot
+from humanoid_core.timing import NS, Metronome
+from humanoid_core.types import GateStatus, Mode, RobotMode
+from humanoid_ros.inbox import Inbox
+from humanoid_ros.node import OK, WARN, HumanoidNode, run
+from humanoid_ros.params import declare
+from safety_nodes.core.config import GateConfig
+from safety_nodes.core.gate import Gate, GateInputs, GateOutput
+from safety_nodes.core.types import Received
+from safety_nodes.params import GateParams, core_config
+
+
+class CommandGate(HumanoidNode):
+    """Reads its inputs at each tick of its own loop; nothing runs in between."""
+
+    def __init__(self) -> None:
+        super().__init__("command_gate")
+        self.params = declare(self, GateParams)
+        config = core_config("command_gate", GateConfig, self.params)
+        self.gate = Gate(load_robot(self.params.robot), config)
+        self._permits = Inbox(self, "safety/permit", depth=8)
+        self._commands = Inbox(self, "vla/joint_command", depth=8)
+        self._states = Inbox(self, "ingest/robot_state")
+        self._last: GateOutput | None = None
+        self._mode_seq = 0
+        self._every = max(round(self.params.rate / 10.0), 1)
+        self.advertise("robot/joint_command", "robot/mode", "safety/gate")
+        self.diagnostics(self._report)
+        self.loop = self.steady_loop(self.params.rate, self._tick)
+
+    def _tick(self, now_ns: int, loop: Metronome) -> None:
+        ros_ns = self.now_ns()
+        states = self._states.take(now_ns)
+        inputs = GateInputs(
+            tuple(Received(x.open(), x.arrival_ns, x.sender) for x in self._permits.take(now_ns)),
+            tuple(Received(x.open(), x.arrival_ns, x.sender) for x in self._commands.take(now_ns)),
+            Received(states[-1].open(), states[-1].arrival_ns, states[-1].sender) if states else None)
+        out = self.gate.step(now_ns, ros_ns, inputs)
+        if out.command is not None:
+            self.send("robot/joint_command", out.command)
+        last, self._last = self._last, out
+        periodic = loop.ticks % self._every == 0
+        if periodic or last is None or out.mode != last.mode:
+            self._send_mode(out.mode, out.reason, ros_ns)
+        if periodic or last is None or (out.state, out.reason) != (last.state, last.reason):
+            self._send_status(out, ros_ns, loop)
+
+    def _send_mode(self, mode: Mode, reason: str, ros_ns: int) -> None:
+        self._mode_seq += 1
+        self.send("robot/mode", RobotMode(ros_ns, mode, reason, self._mode_seq))
+
+    def _send_status(self, out: GateOutput, ros_ns: int, loop: Metronome) -> None:
+        gate = self.gate
+        self.send("safety/gate", GateStatus(ros_ns, out.state, out.reason, gate.passed, gate.held,
+                                            gate.refused.items(), loop.ticks, loop.overruns, loop.lateness_ns / NS,
+                                            out.permit_age))
+
+    def _report(self) -> tuple[int, str, dict[str, object]]:
+        out = self._last
+        if out is None:
+            return WARN, "no tick yet", {}
+        values = {"passed": self.gate.passed, "held": self.gate.held, "overruns": self.loop.overruns,
+                  "last_refusal": self.gate.refused.last, **dict(self.gate.refused.items())}
+        return OK if out.state in ("passing", "holding") else WARN, f"{out.state} {out.reason}", values
+
+    def close(self) -> None:
+        """Leave the robot in HOLD: it stands on its own, and nobody will tell it more."""
+        self._send_mode(Mode.HOLD, "DIED", self.get_clock().now().nanoseconds)
+        self.publisher("robot/mode").wait_for_all_acked(Duration(seconds=0.3))
+
+
+def main() -> int:
+    return run(CommandGate)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

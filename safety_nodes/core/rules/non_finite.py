@@ -1,0 +1,35 @@
+"""NaN or infinity. What the robot moves by (joints, orientation, rates): DANGER. What is only reported (torque,
+temperature, battery, feet): CAUTION, the rules that need it are blind. The twin: WARNING.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from safety_nodes.core.severity import CAUTION, DANGER, WARNING
+from safety_nodes.core.types import Finding, Tick
+
+_MOTION = ("position", "velocity", "orientation", "angular_velocity")
+_REPORT = ("effort", "temperature", "linear_acceleration", "foot_force", "battery_voltage", "battery_current")
+_TWIN = ("position", "velocity", "capture_point", "support_margin", "sync_quality")
+
+
+def check(x: Tick) -> list[Finding]:
+    found = []
+    if x.state is not None:
+        found += [_finding(f, DANGER) for f in _MOTION if not _finite(getattr(x.state, f))]
+        found += [_finding(f, CAUTION) for f in _REPORT if not _finite(getattr(x.state, f))]
+    if x.inputs.twin is not None and x.inputs.twin.value is not None:
+        twin = x.inputs.twin.value
+        found += [_finding(f"twin/{f}", WARNING) for f in _TWIN if not _finite(getattr(twin, f))]
+    return found
+
+
+def _finite(value: object) -> bool:
+    return math.isfinite(value) if isinstance(value, float) else bool(np.isfinite(value).all())  # type: ignore
+
+
+def _finding(field: str, severity: float) -> Finding:
+    return Finding("NON_FINITE", field, math.nan, 0.0, severity)

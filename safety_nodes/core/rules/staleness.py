@@ -1,0 +1,76 @@
+"""Silence and age. Silence: time since arrival on the monotonic clock. Age: ROS time minus capture stamp.
+
+Robot state missing, silent or old: DANGER. Twin or health report missing: WARNING, the robot can still be watched.
+A required sensor that is not well: DANGER; one whose backup stands in, or an optional one: CAUTION.
+"""
+
+from __future__ import annotations
+
+from humanoid_core.timing import NS, age_reason
+from humanoid_core.types import TwinStatus
+from safety_nodes.core.severity import CAUTION, DANGER, WARNING
+from safety_nodes.core.types import Finding, Tick
+
+NEVER = float("inf")
+
+
+def silent(mono_ns: int, now_ns: int, timeout: float) -> bool:
+    """Nothing came for `timeout` seconds."""
+    return now_ns - mono_ns > timeout * NS
+
+
+def check(x: Tick) -> list[Finding]:
+    return [*_state(x), *_sensors(x), *_health(x), *_twin(x)]
+
+
+def _state(x: Tick) -> list[Finding]:
+    state, limit = x.inputs.state, x.config.state_timeout
+    if state is None or state.value is None:
+        return [Finding("NEVER_SEEN", "ingest/robot_state", NEVER, limit, DANGER)]
+    if silent(state.mono_ns, x.now_ns, limit):
+        return [Finding("STALE", "ingest/robot_state", (x.now_ns - state.mono_ns) / NS, limit, DANGER)]
+    age = x.inputs.ros_ns - state.value.stamp_ns
+    code = age_reason(state.value.stamp_ns, x.inputs.ros_ns, int(x.config.state_max_age * NS))
+    return [Finding(code, "ingest/robot_state", age / NS, x.config.state_max_age, DANGER)] if code else []
+
+
+def _sensors(x: Tick) -> list[Finding]:
+    if x.state is None:
+        return []
+    found = []
+    for topic in x.state.stale_sources:
+        source = x.robot.sources.get(topic)
+        covered = source is not None and source.backup is not None and source.backup == x.state.imu_source
+        bad = source is not None and source.required and not covered
+        limit = source.max_age_ms * 1e-3 if source is not None else 0.0
+        found.append(Finding("BACKUP_ACTIVE" if covered else "STALE", topic, NEVER, limit, DANGER if bad else CAUTION))
+    return found
+
+
+def _health(x: Tick) -> list[Finding]:
+    health, limit = x.inputs.health, x.config.health_timeout
+    if health is None or health.value is None:
+        return [Finding("NEVER_SEEN", "ingest/sensor_health", NEVER, limit, DANGER)]
+    if silent(health.mono_ns, x.now_ns, limit):
+        return [Finding("STALE", "ingest/sensor_health", (x.now_ns - health.mono_ns) / NS, limit, WARNING)]
+    found, sure = [], False
+    for s in health.value.sources:
+        source = x.robot.sources.get(s.topic)
+        if source is None or s.state == "ok" or not (source.required or s.backup):
+            continue
+        sure = True
+        code = "BACKUP_ACTIVE" if s.backup else "NEVER_SEEN" if s.state == "waiting" else "STALE"
+        found.append(Finding(code, s.topic, s.age_ms * 1e-3, source.max_age_ms * 1e-3,
+                             CAUTION if s.backup else DANGER))
+    if not health.value.all_required_ok and not sure:
+        found.append(Finding("STALE", "ingest/sensor_health", 0.0, 0.0, DANGER))
+    return found
+
+
+def _twin(x: Tick) -> list[Finding]:
+    twin, limit = x.inputs.twin, x.config.twin_timeout
+    if twin is None or twin.value is None:
+        return [Finding("NO_TWIN", "twin/state", NEVER, limit, WARNING)]
+    if silent(twin.mono_ns, x.now_ns, limit) or twin.value.status != TwinStatus.OK:
+        return [Finding("NO_TWIN", "twin/state", (x.now_ns - twin.mono_ns) / NS, limit, WARNING)]
+    return []

@@ -1,0 +1,26 @@
+"""Capture point against the support polygon: margin m = signed distance to the edge, in m, negative outside.
+
+xi = c + v sqrt(z / g) (linear inverted pendulum: Pratt et al. 2006, "Capture point: a step toward humanoid push
+recovery"). The twin computes it; without a fresh twin this rule is silent and `staleness` speaks.
+"""
+
+from __future__ import annotations
+
+from humanoid_core.types import TwinStatus
+from safety_nodes.core.rules.staleness import silent
+from safety_nodes.core.severity import grade
+from safety_nodes.core.types import Finding, Tick
+
+
+def check(x: Tick) -> list[Finding]:
+    twin = x.inputs.twin
+    if twin is None or twin.value is None or silent(twin.mono_ns, x.now_ns, x.config.twin_timeout):
+        return []
+    if twin.value.status != TwinStatus.OK or x.robot.base_fixed:
+        return []
+    margin = twin.value.support_margin
+    steps = tuple(-s for s in x.config.steps("support"))  # smaller is worse
+    severity = grade(-margin, steps)
+    if severity <= 0.0:
+        return []
+    return [Finding("SUPPORT", "capture_point", margin, -steps[min(int(severity / 0.25), 3) - 1], severity)]

@@ -1,0 +1,120 @@
+"""safety_monitor: judges everything that is known 100 times a second and gives, or withholds, leave to move."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from humanoid_twin.srv import ResetEStop
+
+from humanoid_core.reasons import Refusals
+from humanoid_core.robot import load_robot
+from humanoid_core.timing import NS, Metronome
+from humanoid_core.types import Level, Permit, SafetyStatus
+from humanoid_ros.inbox import Inbox, Letter
+from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
+from humanoid_ros.params import declare
+from safety_nodes.core.config import MonitorConfig
+from safety_nodes.core.identity import Succession
+from safety_nodes.core.memory import Memory
+from safety_nodes.core.monitor import evaluate, reset
+from safety_nodes.core.rules.publisher import GATED
+from safety_nodes.core.types import Inputs, Received, Verdict
+from safety_nodes.params import MonitorParams, core_config
+
+NEWEST = {"state": "ingest/robot_state", "health": "ingest/sensor_health", "twin": "twin/state",
+          "command": "robot/joint_command", "override": "safety/override"}
+
+
+class SafetyMonitor(HumanoidNode):
+    """Reads its inputs at each tick of its own loop; only the reset service runs in the executor."""
+
+    def __init__(self) -> None:
+        super().__init__("safety_monitor")
+        self.params = declare(self, MonitorParams)
+        self.config = core_config("safety_monitor", MonitorConfig, self.params)
+        self.robot = load_robot(self.params.robot)
+        self.memory = Memory()
+        self.refused = Refusals()
+        self.verdict: Verdict | None = None
+        self._lock = threading.Lock()  # the loop against the reset service
+        self._seq = 0
+        self._newest: dict[str, Received[Any]] = {}
+        self._listed: tuple[tuple[str, int], ...] = ()
+        self._inboxes = {key: Inbox(self, topic) for key, topic in NEWEST.items() if topic not in GATED}
+        # Deep enough to hear every sender between two ticks.
+        self._gated = {topic: Inbox(self, topic, depth=8) for topic in GATED}
+        self._estop = Inbox(self, "safety/estop", depth=32)
+        self._successions = {topic: Succession(NS) for topic in GATED}
+        self.advertise("safety/permit", "safety/status")
+        self.create_service(ResetEStop, "safety/reset", self._on_reset)
+        self.steady_timer(0.5, self._look_at_graph)
+        self.diagnostics(self._report)
+        self.loop = self.steady_loop(self.params.rate, self._tick)
+
+    def _tick(self, now_ns: int, loop: Metronome) -> None:
+        inputs = self._take(now_ns)
+        with self._lock:
+            verdict = evaluate(inputs, now_ns, self.robot, self.config, self.memory)
+        self._seq += 1
+        self.send("safety/permit", Permit(inputs.ros_ns, self._seq, verdict.level, verdict.scale,
+                                          self.config.permit_validity, verdict.accept_new, verdict.latched,
+                                          verdict.reset_count))
+        self.send("safety/status", SafetyStatus(inputs.ros_ns, verdict.level, verdict.latched, verdict.cause,
+                                                verdict.violations, loop.ticks, loop.overruns, loop.lateness_ns / NS))
+        if self.verdict is None or verdict.level != self.verdict.level:
+            say = self.get_logger().info if verdict.level <= Level.CAUTION else self.get_logger().warning
+            say(f"{verdict.level.name} {verdict.cause}")
+        self.verdict = verdict
+
+    def _take(self, now_ns: int) -> Inputs:
+        """The newest of each input, and who spoke on the gated topics."""
+        for key, inbox in self._inboxes.items():
+            self._keep(key, inbox.take(now_ns))
+        for topic, inbox in self._gated.items():
+            letters = inbox.take(now_ns)
+            for letter in letters:
+                self._successions[topic].hear(letter.sender, letter.arrival_ns)
+            if topic == NEWEST["command"]:
+                self._keep("command", letters)
+        estops = tuple(Received(x.open(), x.arrival_ns, x.sender) for x in self._estop.take(now_ns))
+        intruders = tuple(t for t, s in self._successions.items() if s.disputed(now_ns))
+        return Inputs(self.now_ns(), estops=estops, intruders=intruders, publishers=self._listed, **self._newest)
+
+    def _keep(self, key: str, letters: list[Letter]) -> None:
+        if letters:
+            value = letters[-1].open()
+            if value is None:
+                self.refused.refuse("OUT_OF_RANGE", NEWEST[key])
+            self._newest[key] = Received(value, letters[-1].arrival_ns, letters[-1].sender)
+
+    def _look_at_graph(self) -> None:
+        """How many publishers the gated topics have. Slower than listening, but sees who has not spoken yet."""
+        self._listed = tuple((topic, self.count_publishers(topic)) for topic in GATED)
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        with self._lock:
+            answer = reset(request.nonce, request.operator_name, time.monotonic_ns(), self.config, self.memory)
+        text = f"reset by '{request.operator_name}': {answer.code or 'accepted'} {answer.text}"
+        self.get_logger().warning(text)
+        response.accepted = answer.accepted
+        response.reason = f"{answer.code}: {answer.text}" if answer.code else ""
+        return response
+
+    def _report(self) -> tuple[int, str, dict[str, object]]:
+        verdict = self.verdict
+        if verdict is None:
+            return WARN, "no tick yet", {}
+        level = OK if verdict.level <= Level.CAUTION else WARN if verdict.level == Level.WARNING else ERROR
+        values = {"overruns": self.loop.overruns, "ticks": self.loop.ticks, "resets": verdict.reset_count,
+                  **dict(self.refused.items())}
+        return level, f"{verdict.level.name} {verdict.cause}", values
+
+
+def main() -> int:
+    return run(SafetyMonitor)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
