@@ -1,0 +1,171 @@
+"""Reads recordings: rosbag2 folders or single files (mcap, sqlite3) and ROS 1 bags.
+
+Whatever is wrong with a file ends in a BagError of one line; nothing else leaves this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rosbags.highlevel import AnyReader
+
+from humanoid_core.timing import NS
+from humanoid_replay.definitions import typestore
+from humanoid_replay.errors import BagError
+
+__all__ = ["BagError", "BagReader", "BagTopic", "Record"]
+
+STORAGE = (".mcap", ".db3", ".bag")
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+MAGIC = {MCAP_MAGIC: ".mcap", b"SQLite format 3\0": ".db3", b"#ROSBAG V2.0": ".bag"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recorded message. ``stamp_ns``: when it arrived at the recorder. ``message``: attributes as in ROS,
+    arrays are numpy's."""
+
+    topic: str
+    type: str
+    stamp_ns: int
+    message: Any
+
+
+@dataclass(frozen=True)
+class BagTopic:
+    """One topic of a recording; ``type`` as package/msg/Type."""
+
+    name: str
+    type: str
+    count: int
+
+
+class BagReader:
+    """Context manager. ``path``: a rosbag2 folder, its metadata.yaml, or one .mcap, .db3 or .bag file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._reader: Any = None
+        with _one_line(self.path):
+            self._reader = AnyReader([locate(self.path)], default_typestore=typestore())
+
+    def __enter__(self) -> BagReader:
+        with _one_line(self.path):
+            self._reader.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        with suppress(Exception):
+            self._reader.close()
+
+    @property
+    def topics(self) -> tuple[BagTopic, ...]:
+        """Sorted by name; a topic recorded with two types stands here twice."""
+        counts: dict[tuple[str, str], int] = {}
+        for c in self._reader.connections:
+            counts[c.topic, c.msgtype] = counts.get((c.topic, c.msgtype), 0) + int(c.msgcount)
+        return tuple(BagTopic(name, kind, n) for (name, kind), n in sorted(counts.items()))
+
+    @property
+    def start_ns(self) -> int:
+        return int(self._reader.start_time) if self._reader.message_count else 0
+
+    @property
+    def duration_s(self) -> float:
+        return float(self._reader.duration) / NS if self._reader.message_count else 0.0
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the recorder wrote beside the messages (rosbag2's custom_data)."""
+        found: dict[str, str] = {}
+        for reader in getattr(self._reader, "readers", ()):
+            custom = getattr(getattr(getattr(reader, "storage", None), "metadata", None), "custom", None)
+            found.update({str(k): str(v) for k, v in (custom or {}).items()})
+        return found
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[Record]:
+        """In order of arrival; only ``topics`` when given, the others are not even decoded."""
+        for connection, stamp_ns, data in self._raw(topics):
+            with _one_line(self.path):
+                message = self._reader.deserialize(data, connection.msgtype)
+            yield Record(connection.topic, connection.msgtype, int(stamp_ns), message)
+
+    def raw(self, topics: Collection[str] | None = None) -> Iterator[tuple[str, str, int, bytes]]:
+        """(topic, type, arrival ns, serialized message) in order of arrival."""
+        for connection, stamp_ns, data in self._raw(topics):
+            yield connection.topic, connection.msgtype, int(stamp_ns), bytes(data)
+
+    def _raw(self, topics: Collection[str] | None) -> Iterator[tuple[Any, int, bytes]]:
+        wanted = [c for c in self._reader.connections if topics is None or c.topic in topics]
+        if not wanted:
+            return
+        with _one_line(self.path):
+            source = iter(self._reader.messages(connections=wanted))
+        while True:
+            with _one_line(self.path):
+                item = next(source, None)
+            if item is None:
+                return
+            yield item
+
+
+def locate(path: Path) -> Path:
+    """What rosbags can open for ``path``; BagError when there is nothing of the kind."""
+    if not path.exists():
+        raise BagError(path, "no such file or folder")
+    if path.name == "metadata.yaml":
+        path = path.parent
+    if not path.is_dir():
+        _check_file(path)
+        return path
+    files = sorted(p for p in path.iterdir() if p.suffix in STORAGE and p.is_file())
+    if (path / "metadata.yaml").is_file():
+        for file in files:
+            _check_file(file)
+        return path
+    if len(files) == 1:
+        _check_file(files[0])
+        return files[0]
+    if not files:
+        raise BagError(path, "not a recording: no metadata.yaml and no .mcap, .db3 or .bag file in this folder")
+    raise BagError(path, f"no metadata.yaml, and several recordings ({', '.join(f.name for f in files)}); name one")
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no recording, or one that ends in the middle, before anybody tries to decode it."""
+    with _one_line(path), path.open("rb") as file:
+        head = file.read(16)
+        size = file.seek(0, 2)
+        tail = b""
+        if size >= len(MCAP_MAGIC):
+            file.seek(-len(MCAP_MAGIC), 2)
+            tail = file.read()
+    if not head:
+        raise BagError(path, "an empty file")
+    kind = next((suffix for magic, suffix in MAGIC.items() if head.startswith(magic)), None)
+    if kind is None:
+        raise BagError(path, "not a recording: it begins like neither mcap nor sqlite3 nor a ROS 1 bag")
+    if kind == ".mcap" and tail != MCAP_MAGIC:
+        raise BagError(path, "truncated: the end of the mcap file is missing (was the recorder killed?)")
+    if path.suffix != kind:
+        raise BagError(path, f"is a {kind[1:]} recording with another name; rename it to '{path.stem}{kind}'")
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Damage shows itself as nearly any error in a decoder; here it becomes one line."""
+    try:
+        yield
+    except BagError:
+        raise
+    except PermissionError as error:
+        raise BagError(path, f"may not be read: {error.strerror}") from None
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise BagError(path, f"unreadable, damaged or truncated: {reason}"[:300]) from None

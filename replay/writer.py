@@ -1,0 +1,102 @@
+"""Writes rosbag2 recordings (mcap) from serialized messages, with definitions and QoS inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from humanoid_core.topics import TOPICS, Topic
+from humanoid_replay.definitions import typestore
+from humanoid_replay.errors import BagError
+
+FOREVER = QosTime(0x7FFFFFFF, 0xFFFFFFFF)
+
+
+class BagWriter:
+    """A new rosbag2 folder. Topics appear with their first message; the suite's own get the QoS of its table.
+
+    ``metadata`` (model hash, configuration, ...) is kept as rosbag2's custom data. The index and metadata.yaml
+    are written when it closes.
+    """
+
+    def __init__(self, path: str | Path, metadata: Mapping[str, str] | None = None, compress: bool = True) -> None:
+        self.path = Path(path)
+        self.counts: dict[str, int] = {}
+        self._connections: dict[tuple[str, str], Any] = {}
+        if self.path.exists():
+            raise BagError(self.path, "exists already; choose another folder or remove it")
+        self._writer = Writer(self.path, version=9, storage_plugin=StoragePlugin.MCAP)
+        if compress:
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        for key, value in (metadata or {}).items():
+            self._writer.set_custom_data(key, value)
+        self._open = False
+
+    def open(self) -> BagWriter:
+        try:
+            self._writer.open()
+        except Exception as error:
+            raise BagError(self.path, f"cannot be written: {error}") from None
+        self._open = True
+        return self
+
+    def write(self, topic: str, message_type: str, stamp_ns: int, data: bytes | memoryview) -> None:
+        """One message as CDR bytes. A relative topic name is recorded under '/'; ``stamp_ns``: its arrival."""
+        key = (topic, message_type)
+        connection = self._connections.get(key)
+        if connection is None:
+            connection = self._connections[key] = self._add(topic, message_type)
+        try:
+            self._writer.write(connection, stamp_ns, data)
+        except OSError as error:
+            raise BagError(self.path, f"cannot be written: {error}") from None
+        self.counts[connection.topic] = self.counts.get(connection.topic, 0) + 1
+
+    def close(self) -> None:
+        """Write the index; may be called twice."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            self._writer.close()
+        except Exception as error:
+            raise BagError(self.path, f"cannot be closed: {error}") from None
+
+    def __enter__(self) -> BagWriter:
+        return self.open()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def _add(self, topic: str, message_type: str) -> Any:
+        if not self._open:
+            raise BagError(self.path, "not open; use it in a with statement")
+        name = topic if topic.startswith("/") else f"/{topic}"
+        row = TOPICS.get(name[1:])
+        try:
+            return self._writer.add_connection(name, message_type, typestore=typestore(),
+                                               offered_qos_profiles=[qos_of(row)] if row is not None else [])
+        except Exception as error:
+            raise BagError(self.path, f"cannot record '{name}' ({message_type}): {error}") from None
+
+
+def qos_of(row: Topic) -> Qos:
+    """The table's QoS in rosbag2's words."""
+    return Qos(
+        QosHistory.KEEP_LAST, row.depth,
+        QosReliability.RELIABLE if row.reliable else QosReliability.BEST_EFFORT,
+        QosDurability.TRANSIENT_LOCAL if row.latched else QosDurability.VOLATILE,
+        _time(row.deadline_ms), FOREVER, QosLiveliness.AUTOMATIC, _time(row.liveliness_ms), False)
+
+
+def _time(ms: float | None) -> QosTime:
+    if ms is None:
+        return FOREVER
+    sec, nsec = divmod(round(ms * 1e6), 1_000_000_000)
+    return QosTime(sec, nsec)
