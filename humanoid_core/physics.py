@@ -201,7 +201,17 @@ def _spec_from_file(robot: RobotModel) -> mujoco.MjSpec:
     for geom in spec.geoms:
         if geom.contype or geom.conaffinity:
             geom.contype, geom.conaffinity = BIT_ROBOT, BIT_FLOOR | BIT_ROBOT | BIT_THING
+    if robot.base_fixed:
+        _exclude_base(spec, robot.base_link)
     return spec
+
+
+def _exclude_base(spec: mujoco.MjSpec, base: str) -> None:
+    """Links on a fixed base do not collide with it: MuJoCo leaves out neighbours only when both can move."""
+    known = {frozenset((e.bodyname1, e.bodyname2)) for e in spec.excludes}
+    for child in spec.body(base).bodies:
+        if child.name and frozenset((base, child.name)) not in known:
+            spec.add_exclude(name=f"{base}-{child.name}", bodyname1=base, bodyname2=child.name)
 
 
 def _free_base(spec: mujoco.MjSpec, robot: RobotModel) -> None:

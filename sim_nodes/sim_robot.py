@@ -13,7 +13,6 @@ from typing import Any
 
 from humanoid_twin.msg import RobotMode as RobotModeMsg
 from humanoid_twin.srv import Push, SetFault
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo
 
@@ -66,8 +65,8 @@ class SimRobot(HumanoidNode):
         self._next_truth_ns = self._next_picture_ns = 0
         self._frames = frames(robot)
         # /clock is not a topic of one robot, so it stands outside the table and outside a namespace.
-        newest_only = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._sim_clock = self.create_publisher(Clock, "/clock", newest_only) if p.own_clock else None
+        # Reliable serves readers of both kinds.
+        self._sim_clock = self.create_publisher(Clock, "/clock", 1) if p.own_clock else None
         self.advertise(*topics, "sim/truth")
         self._camera = self._open_camera()
         self.subscribe("robot/joint_command", self._on_command)
