@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rosbags.highlevel import AnyReader
+from rosbags.highlevel import AnyReader, AnyReaderError
 
 from humanoid_core.timing import NS
 from humanoid_replay.definitions import typestore
@@ -93,13 +93,22 @@ class BagReader:
         """In order of arrival; only ``topics`` when given, the others are not even decoded."""
         for connection, stamp_ns, data in self._raw(topics):
             with _one_line(self.path):
-                message = self._reader.deserialize(data, connection.msgtype)
+                message = self._decode(data, connection.msgtype)
             yield Record(connection.topic, connection.msgtype, int(stamp_ns), message)
 
     def raw(self, topics: Collection[str] | None = None) -> Iterator[tuple[str, str, int, bytes]]:
         """(topic, type, arrival ns, serialized message) in order of arrival."""
         for connection, stamp_ns, data in self._raw(topics):
             yield connection.topic, connection.msgtype, int(stamp_ns), bytes(data)
+
+    def _decode(self, data: bytes, kind: str) -> Any:
+        """Fast DDS aligns for an empty sequence at the end of a message; rosbags takes those 4 bytes for damage."""
+        try:
+            return self._reader.deserialize(data, kind)
+        except AnyReaderError:
+            if len(data) < 8 or not self._reader.is2:
+                raise
+            return self._reader.deserialize(data[:-4], kind)
 
     def _raw(self, topics: Collection[str] | None) -> Iterator[tuple[Any, int, bytes]]:
         wanted = [c for c in self._reader.connections if topics is None or c.topic in topics]
