@@ -150,6 +150,7 @@ class SimRobot(HumanoidNode):
     # --- the camera's thread
 
     def _on_picture(self, picture: Picture, taken_ns: int, stamp_ns: int) -> None:
+        picture = self.sensors.develop(picture)
         with self._lock:
             out = self.sensors.pictures(picture, taken_ns, stamp_ns, self.plant.time_ns)
         self._publish(out, stamp_ns)

@@ -19,7 +19,7 @@ from humanoid_core.robot_model import Array, ImuSpec, RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import BatterySample, ImageSample, ImuSample, JointSample, MotorSample, WrenchSample
-from sim_nodes.core.camera import Depth, Picture, Rgb
+from sim_nodes.core.camera import Picture
 from sim_nodes.core.faults import FaultBoard
 from sim_nodes.core.plant import Plant
 
@@ -127,7 +127,7 @@ class Sensors:
             way = self.params.delivery.get(kind, Delivery())
             self._sources[topic] = _Source(topic, read, period, way, self._rng(topic, "way"), next_ns=period)
         self._periodic = [s for s in self._sources.values() if s.read]
-        self._pictures = PictureNoise(self.params, self._rng(IMAGE, "noise"))
+        self._noise_of_pictures = PictureNoise(self.params, self._rng(IMAGE, "noise"))
 
     def tick(self, now_ns: int, stamp_ns: int) -> list[tuple[str, Any]]:
         """What is published now: (topic, sample) of every source that is due, and what was on its way.
@@ -144,12 +144,15 @@ class Sensors:
         return out
 
     def pictures(self, picture: Picture, taken_ns: int, stamp_ns: int, now_ns: int) -> list[tuple[str, Any]]:
-        """The same for a picture of the state at ``taken_ns`` (simulated) = ``stamp_ns`` (ROS time)."""
-        rgb, depth = self._pictures.apply(picture.rgb, picture.depth)
-        out = self._send(self._sources[IMAGE], ImageSample(stamp_ns, "rgb8", rgb), taken_ns, now_ns)
+        """The same for a ``developed`` picture of the state at ``taken_ns`` (simulated), ``stamp_ns`` (ROS time)."""
+        out = self._send(self._sources[IMAGE], ImageSample(stamp_ns, "rgb8", picture.rgb), taken_ns, now_ns)
         # what is due "after now" is handed out by the next tick
         later = max(taken_ns, now_ns + DEPTH_AFTER_NS)
-        return out + self._send(self._sources[DEPTH], ImageSample(stamp_ns, "32FC1", depth), later, now_ns)
+        return out + self._send(self._sources[DEPTH], ImageSample(stamp_ns, "32FC1", picture.depth), later, now_ns)
+
+    def develop(self, picture: Picture) -> Picture:
+        """The picture with its noise. Alone among the methods it may run while another thread uses this object."""
+        return self._noise_of_pictures.apply(picture)
 
     def _send(self, source: _Source, sample: Any, start_ns: int, now_ns: int) -> list[tuple[str, Any]]:
         """Through faults, loss and latency, which counts from ``start_ns``."""
@@ -290,8 +293,9 @@ class PictureNoise:
         self._rgb, self._depth, self._rng = params.rgb_noise, params.depth_noise, rng
         self._tiles: tuple[Any, Any] | None = None
 
-    def apply(self, rgb: Rgb, depth: Depth) -> tuple[Rgb, Depth]:
-        """Noisy copies; pixels without a depth stay without."""
+    def apply(self, picture: Picture) -> Picture:
+        """A noisy copy; pixels without a depth stay without."""
+        rgb, depth = picture.rgb, picture.depth
         height, width = depth.shape
         if self._tiles is None:
             shape = (height + self.MARGIN, width + self.MARGIN)
@@ -303,4 +307,4 @@ class PictureNoise:
             rgb = np.clip(self._tiles[0][cut] + rgb, 0, 255).astype(np.uint8)
         if self._depth > 0.0:
             depth = depth + depth * depth * self._tiles[1][cut]
-        return rgb, depth
+        return Picture(rgb, depth)

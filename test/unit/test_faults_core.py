@@ -47,7 +47,7 @@ def stream(plant: Plant, prepare: Callable[[FaultBoard], object], topic: str, se
         faults.expire(now)
         got = sensors.tick(now, NS + now)
         if k % 20 == 0:
-            got += sensors.pictures(picture, now, NS + now, now)
+            got += sensors.pictures(sensors.develop(picture), now, NS + now, now)
         out += [sample for name, sample in got if name == topic]
     return out
 

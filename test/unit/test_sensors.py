@@ -150,7 +150,7 @@ def picture() -> Picture:
 
 def test_the_depth_picture_follows_its_colour_picture_with_the_same_stamp(plant: Plant) -> None:
     sensors = Sensors(plant, FaultBoard(ROBOT, topics_of(ROBOT)), EXACT)
-    out = sensors.pictures(picture(), 100 * MS, 5 * NS, 110 * MS)
+    out = sensors.pictures(sensors.develop(picture()), 100 * MS, 5 * NS, 110 * MS)
     assert [(t, s.stamp_ns, s.encoding) for t, s in out] == [(IMAGE, 5 * NS, "rgb8")]
     later = [(t, s) for t, s in sensors.tick(115 * MS, 6 * NS) if t == DEPTH]
     assert [(t, s.stamp_ns, s.encoding) for t, s in later] == [(DEPTH, 5 * NS, "32FC1")]
@@ -159,12 +159,12 @@ def test_the_depth_picture_follows_its_colour_picture_with_the_same_stamp(plant:
 
 def test_camera_noise_keeps_types_and_missing_depth(plant: Plant) -> None:
     sensors = Sensors(plant, FaultBoard(ROBOT, topics_of(ROBOT)), replace(EXACT, rgb_noise=4.0, depth_noise=0.002))
-    (_, image), = sensors.pictures(picture(), 0, NS, 0)
+    (_, image), = sensors.pictures(sensors.develop(picture()), 0, NS, 0)
     depth = next(s for t, s in sensors.tick(TICK, NS) if t == DEPTH)
     assert image.data.dtype == np.uint8
     assert np.std(image.data.astype(float)) == pytest.approx(4.0, rel=0.1)
     assert depth.data.dtype == np.float32
     assert np.all(depth.data[:10] == 0.0)
     assert np.std(depth.data[10:]) == pytest.approx(0.002, rel=0.1)
-    (_, second), = sensors.pictures(picture(), 0, 2 * NS, 0)
+    (_, second), = sensors.pictures(sensors.develop(picture()), 0, 2 * NS, 0)
     assert not np.array_equal(image.data, second.data)
