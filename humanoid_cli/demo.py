@@ -148,10 +148,19 @@ def bag_writer(options: DemoOptions, log: Callable[[str, str], None]) -> Iterato
         yield None
         return
     folder = options.out / "bag"
-    if folder.exists():
-        shutil.rmtree(folder)
+    _remove_old(folder)
     with Recorder(folder) as recorder:
         yield recorder
+
+
+def _remove_old(folder: Path) -> None:
+    """The bag of the run before makes room; a folder that holds anything else is refused."""
+    if not folder.exists():
+        return
+    strange = [p.name for p in folder.iterdir() if p.suffix != ".mcap" and p.name != "metadata.yaml"]
+    if strange:
+        raise BadInput(f"{folder} is no recording of a demo (it holds {strange[0]}); choose another --out")
+    shutil.rmtree(folder)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def wilson(won: int, n: int, z: float = 1.96) -> tuple[float, float]:
         return 0.0, 1.0
     p, d = won / n, 1 + z * z / n
     middle, half = (p + z * z / (2 * n)) / d, z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / d
-    return middle - half, middle + half
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def eval_figures(results: list[Result], at_least: float) -> dict[str, Figure]:

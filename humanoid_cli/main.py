@@ -13,6 +13,7 @@ import typer
 from humanoid_cli.errors import BadInput
 from humanoid_core.graph import GraphError
 from humanoid_core.robot import RobotError
+from humanoid_replay.errors import BagError
 
 #: Verbs that live in a module of their own: verb -> (module, function).
 ELSEWHERE = {
@@ -162,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _add_elsewhere(arguments)
         result = app(arguments, prog_name="humanoid-twin", standalone_mode=False)
-    except (BadInput, GraphError, RobotError) as error:
+    except (BadInput, GraphError, RobotError, BagError) as error:
         return _refuse(str(error))
     except _CLICK_ERROR as error:
         if type(error).__name__ == "NoArgsIsHelpError":
