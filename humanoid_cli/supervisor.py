@@ -146,7 +146,7 @@ class Supervisor:
         self.failure: Event | None = None  # end of a required node
         self._processes: list[_Process] = []
         for spec in graph.nodes:
-            merged = {**os.environ, "PYTHONUNBUFFERED": "1", **spec.environment, **(environment or {})}
+            merged = {"PYTHONUNBUFFERED": "1", **spec.environment, **os.environ, **(environment or {})}
             command = [str(find_executable(spec.executable)), *spec.ros_arguments(namespace)]
             self._processes.append(_Process(spec, command, merged))
         self._selector = selectors.DefaultSelector()

@@ -24,6 +24,8 @@ NEVER_RESPAWNED = frozenset({"command_gate"})
 
 Scalar = bool | int | float | str
 Value = Scalar | list[bool] | list[int] | list[float] | list[str]
+#: A substitution that every graph has: the folder that holds graphs/, nodes/ and robots/.
+CONFIG = "config"
 _SUBSTITUTION = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -82,7 +84,10 @@ class GraphFile(Strict):
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node, ready to start: substitutions made, files found."""
+    """One node, ready to start: substitutions made, files found.
+
+    ``environment`` holds defaults: what the caller's environment gives already stays.
+    """
 
     name: str
     executable: str
@@ -198,7 +203,8 @@ def graph_from_data(
             raise GraphError(path, f"{node}.{key}", value, f"no such node; {nearest(node, names)}")
         overrides.setdefault(node, {})[key] = value
     nodes = [_resolve(path, file, entry, values, overrides.get(entry.name, {})) for entry in _ordered(path, file)]
-    return Graph(path.stem, path, file.description, tuple(nodes), values)
+    given = {name: value for name, value in values.items() if name != CONFIG}
+    return Graph(path.stem, path, file.description, tuple(nodes), given)
 
 
 def _fill_arguments(file: GraphFile, path: Path, given: dict[str, Scalar]) -> dict[str, Scalar]:
@@ -206,7 +212,9 @@ def _fill_arguments(file: GraphFile, path: Path, given: dict[str, Scalar]) -> di
         if name not in file.arguments:
             raise GraphError(path, f"arguments.{name}", value,
                              f"this graph takes no such argument; {nearest(name, list(file.arguments))}")
-    values = {**file.arguments, **given}
+    if CONFIG in file.arguments:
+        raise GraphError(path, f"arguments.{CONFIG}", file.arguments[CONFIG], "this name is taken")
+    values = {**file.arguments, **given, CONFIG: str(path.parent.parent.absolute())}
     for name, value in values.items():
         if not isinstance(value, (bool, int, float, str)):
             raise GraphError(path, f"arguments.{name}", value, "must be a number, a text or true/false")

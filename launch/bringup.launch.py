@@ -3,6 +3,8 @@
 The nodes come from config/graphs/<graph>.yaml, which `humanoid-twin up` reads as well.
 """
 
+import os
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction
 from launch.events import Shutdown
@@ -37,7 +39,7 @@ def node_actions(graph, namespace=""):
             namespace=namespace,
             parameters=parameters,
             remappings=list(node.remap.items()),
-            additional_env=dict(node.environment),
+            additional_env={k: v for k, v in node.environment.items() if k not in os.environ},
             output="screen",
             emulate_tty=True,
             # launch waits equally long each time; `humanoid-twin up` waits longer each time.

@@ -40,6 +40,11 @@ def test_arguments_fill_in_and_keep_their_type() -> None:
     assert graph.node("early").parameters == {"robot": "g1", "label": "r-g1-11"}
 
 
+def test_the_folder_of_the_configuration_is_known_to_every_graph() -> None:
+    file = Path(load_graph("sim").nodes[0].environment["FASTDDS_DEFAULT_PROFILES_FILE"])
+    assert file.is_file()
+
+
 def test_settings_override_parameters() -> None:
     graph = graph_from_data(TWO, FILE, settings=[parse_setting("late.seed=5"), parse_setting("late.noise=0.5")])
     assert graph.node("late").parameters == {"seed": 5, "noise": 0.5}

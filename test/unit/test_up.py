@@ -178,3 +178,15 @@ def test_nodes_die_with_a_killed_supervisor(tmp_path: Path) -> None:
                                             (-11, "died (SIGSEGV)"), (-250, "died (signal 250)")])
 def test_the_way_a_process_ended_is_told_by_name(code: int, text: str) -> None:
     assert how_it_ended(code) == text
+
+
+def test_the_graph_gives_defaults_and_the_caller_has_the_last_word(
+    make: Make, lines: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HT_GIVEN", "by the caller")
+    monkeypatch.delenv("HT_OTHER", raising=False)
+    supervisor = make({"a": {"environment": {"HT_GIVEN": "by the graph", "HT_OTHER": "by the graph"}}},
+                      a='echo "$HT_GIVEN, $HT_OTHER"')
+    supervisor.start()
+    wait_for(lambda: lines)
+    assert lines == [("a", "by the caller, by the graph")]
