@@ -60,9 +60,11 @@ class Attitude:
     def tilt(self, state: RobotState) -> float:
         """Angle between the base's z axis and the vertical, rad; NaN when the orientation is not finite."""
         w, x, y, z = (float(v) for v in state.orientation)
+        if not (math.isfinite(w + x + y + z) and bool(np.isfinite(state.position).all())):
+            return math.nan
         vertical = np.array([2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)])
         cosine = float(vertical @ self.up_in_imu(state.imu_source, state.position))
-        return math.acos(min(max(cosine, -1.0), 1.0)) if math.isfinite(cosine) else math.nan
+        return math.acos(min(max(cosine, -1.0), 1.0))
 
 
 @lru_cache(maxsize=4)

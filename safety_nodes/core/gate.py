@@ -139,7 +139,8 @@ class Gate:
             target, velocity = point.position.copy(), np.zeros(len(self.names))
             target[last.index] = np.clip(last.position + last.velocity * ahead, point.lower[last.index],
                                          point.upper[last.index])
-            velocity[last.index] = last.velocity
+            if ahead < _EXTRAPOLATE:  # beyond that the target stands still
+                velocity[last.index] = last.velocity
             point.towards(target, velocity, self._permit.value.scale)
             self.passed += 1
             return
