@@ -87,8 +87,11 @@ def show(seed: int, text: str, e: Episode) -> None:
 
 def bumps(e: Episode) -> str:
     """Touching pairs other than a hand and a thing."""
-    odd = sorted(f"{a}|{b}" for a, b in e.contacts if not ("hand" in a + b and not {a, b} & {"table_top"}) and "table" not in a + b or ("table_top" in (a, b) and "hand" in a + b))
-    return "; ".join(odd)
+    def harmless(a: str, b: str) -> bool:
+        words = a + b
+        return ("hand" in words or "table" in words) and not ("hand" in words and "table" in words)
+
+    return "; ".join(sorted(f"{a} | {b}" for a, b in e.contacts if not harmless(a, b)))
 
 
 if __name__ == "__main__":

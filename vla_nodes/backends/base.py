@@ -29,5 +29,5 @@ class Backend(ABC):
     def observe(self, observation: Observation) -> Decision:
         """Look and decide."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of sockets, processes and memory."""

@@ -24,6 +24,8 @@ from vla_nodes.core.tracking import Memory
 
 #: New moves begin this long after the observation was handed over, s: planning, sending, and a little more.
 LEAD = 0.12
+#: The same when a whole way is planned.
+PLAN_LEAD = 0.35
 STEP_DT, HORIZON = 0.02, 1.0
 #: Looking for a thing before it counts as not there; staying at a goal that is not quite reached, s.
 LOOK_TIME, PATIENCE = 1.2, 5.0
@@ -64,6 +66,7 @@ class Classical(Backend):
         self._good_s = 0.0
         self._failure: Refusal | None = None
         self._success = ""
+        self._moved = False
         self._attempts = 0
 
     def start(self, instruction: str) -> Refusal | None:
@@ -94,7 +97,7 @@ class Classical(Backend):
         stance = self.reacher.body.stance(o.latest.position)
         world = self._world(view, stance)
         if self._stage == "look":
-            self._look(task, o, view, world, t_act)
+            self._look(task, o, view, world, o.now_ns + round(PLAN_LEAD * NS))
         elif self._stage in ("move", "dwell"):
             self._track(o, view)
             self._pursue(task, o, stance, t_act)
@@ -129,7 +132,7 @@ class Classical(Backend):
             state = "done"
         finished = self._stage == "finished"
         rows = np.zeros((0, len(self._upper)))
-        if self._stage != "look" and not (finished and self._plan.end_ns < o.now_ns - NS):
+        if self._moved and not (finished and self._plan.end_ns < o.now_ns - NS):
             count = int(np.ceil((o.now_ns - o.stamp_ns) / NS / STEP_DT + HORIZON / STEP_DT))
             rows = self._plan.rows(o.stamp_ns, STEP_DT, count)[:, self._upper]
         return Decision(
@@ -160,7 +163,7 @@ class Classical(Backend):
         if outcome is not None:
             self._fail(outcome)
             return
-        self._stage = "move"
+        self._stage, self._moved = "move", True
         self._arrive_ns = self._plan.end_ns
 
     def _fail(self, refusal: Refusal) -> None:
@@ -215,7 +218,7 @@ class Classical(Backend):
                 out = goal.copy()
                 last = k == 2 * postures.WAVE_COUNT
                 out[joint] += 0.0 if last else postures.WAVE_SWING * (1.0 if k % 2 else -1.0)
-                self._plan.then(out, t_act)
+                self._plan.then(out, t_act, slow=0.75)
         return None
 
     # --- move and dwell: correct, and judge -------------------------------------------------------------------

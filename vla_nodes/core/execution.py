@@ -53,6 +53,8 @@ class Execution:
         self.source = source or group
         self.seq = 0
         self.epoch = 0
+        #: Share of the command velocity that the safety level leaves, 0…1.
+        self.scale = 1.0
         self.stop()
 
     def stop(self) -> None:
@@ -85,6 +87,11 @@ class Execution:
     def moving(self) -> bool:
         """Whether ``tick`` gives commands."""
         return self._q is not None and self._chunk is not None and not self.reason
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``begin`` was called for the present motion."""
+        return self._q is not None
 
     @property
     def commanded(self) -> Array | None:
@@ -199,7 +206,10 @@ class Execution:
         room_up, room_down = np.maximum(self._high - self._q, 0.0), np.maximum(self._q - self._low, 0.0)
         v = np.minimum(v, np.sqrt(2.0 * a * room_up))
         v = np.maximum(v, -np.sqrt(2.0 * a * room_down))
-        v = np.clip(v, -self._velocity, self._velocity)
+        top = self._velocity * min(max(self.scale, 0.05), 1.0)
+        # slowed down no harder than the acceleration limit, when the scale falls in mid-motion
+        top = np.maximum(top, np.minimum(np.abs(self._v) - self._acceleration * dt, self._velocity))
+        v = np.clip(v, -top, top)
         self._q = np.clip(self._q + v * dt, self._low, self._high)
         self._v = v
 

@@ -103,7 +103,7 @@ _FILLERS = {
 _NEGATION = re.compile(r"\b(?:don'?t|do not|never|without|not|stop|avoid)\b")
 _POLITE = re.compile(r"\b(?:can|could|would|will) you\b|\bright (?:now|away)\b|\ball right\b|\balright\b")
 _LEAD = re.compile(r"\b(?:left|right)\b")
-_HAND = re.compile(rf"\b(left|right)(?:[ -]?(?:hand(?:ed)?|arms?|palm|fist|wrist|fingers?|index finger|limb))\b")
+_HAND = re.compile(r"\b(left|right)(?:[ -]?(?:hand(?:ed)?|arms?|palm|fist|wrist|fingers?|index finger|limb))\b")
 _WITH = re.compile(r"\b(?:with|using|use|by) (?:your |the |my |its )?(left|right)\b")
 _BOTH = re.compile(r"\bboth (?:your |the )?(?:hands|arms)\b|\btwo hands\b|\bleft and right\b|\bright and left\b")
 
@@ -151,7 +151,8 @@ def _hand(clean: str) -> str | Refusal:
     if named:
         return named.pop()
     if match := _LEAD.search(clean):
-        return _refuse(f"'{match.group()}' names a place, not a hand: say the object's colour, or '{match.group()} hand'")
+        word = match.group()
+        return _refuse(f"'{word}' names a place, not a hand: say the object's colour, or '{word} hand'")
     return "either"
 
 

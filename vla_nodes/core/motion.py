@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import NS
@@ -18,7 +19,7 @@ from humanoid_core.timing import NS
 #: Peak velocity and acceleration of a minimum-jerk move of unit length and duration.
 PEAK_VELOCITY, PEAK_ACCELERATION = 1.875, 5.7735
 #: Share of the command limits that one move may use; the rest is for overlaps and corrections.
-SHARE = 0.42
+SHARE = 0.5
 SHORTEST = 0.3
 
 
@@ -95,7 +96,7 @@ class Plan:
         self._moves = [m for m in self._moves if m.end_ns > now_ns]
         self._start_ns = max(self._start_ns, now_ns)
 
-    def sample(self, times_ns: Array) -> Array:
+    def sample(self, times_ns: npt.NDArray[np.floating]) -> Array:
         """Postures (k, n) at times (k,) in ns; before the start: the base."""
         times = np.asarray(times_ns, dtype=np.float64)
         out: Array = np.repeat(self._base[None, :], len(times), axis=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -70,48 +71,43 @@ class Reacher:
 
     def touch(self, side: str, target: Target, world: World, q: Array) -> Goal | Refusal:
         """From above onto the thing's top. ``q`` (n,) the posture to start from, legs as measured."""
-        best, why = np.inf, ""
+        tried = _Tried(side)
         for slope in TOUCH_SLOPES:
             axis = self._sloping(side, target.top, world.stance, q, slope)
-            found, point = self._lowest_on(side, target.top - [0.0, 0.0, PRESS], axis, world.stance, q)
-            best = min(best, found.error)
-            if found.error > REACHED:
-                continue
-            above = self.raised(side, found.q, ABOVE, world.stance)
-            if above is None:
-                continue
-            self.clearance.place(world)
-            if hit := self._hits(found.q):
-                why = hit
-                continue
-            self.clearance.place(_with(world, target))
-            way = self.clearance.connect(q, above, vias(self.robot, q, side))
-            if way is None:
-                why = "no way there past table and body"
-                continue
-            return Goal(found.q, tuple(way), axis, point)
-        return _unreachable(side, best, why)
+            for start in self._starts(side, q):
+                found, point = self._lowest_on(side, target.top - [0.0, 0.0, PRESS], axis, world.stance, start)
+                if not tried.near(found.error):
+                    continue
+                above = self.raised(side, found.q, ABOVE, world.stance)
+                self.clearance.place(world)
+                if above is None or tried.hit(self._hits(found.q)):
+                    continue
+                self.clearance.place(_with(world, target))
+                way = self.clearance.connect(q, above, vias(self.robot, q, side))
+                if way is not None:
+                    tried.add(_travel([q, *way, found.q]), Goal(found.q, tuple(way), axis, point))
+            if tried.goals:
+                return tried.best()
+        return tried.refusal()
 
     def point(self, side: str, target: Target, world: World, q: Array) -> Goal | Refusal:
         """The hand's axis through the thing's centre, from a hand's length away."""
-        best, why = np.inf, ""
-        for distance in POINT_DISTANCES:
-            for slope in POINT_SLOPES:
-                axis = self._sloping(side, target.centre, world.stance, q, slope)
-                tip = self.robot.hands[side].point
-                found = self._solve(side, target.centre - distance * axis, tip, axis, world.stance, q, POINT_AXIS_WEIGHT)
-                best = min(best, found.error)
-                if found.error > 2 * REACHED or found.axis_error > 0.12:
-                    continue
-                self.clearance.place(_with(world, target))
-                if hit := self._hits(found.q):
-                    why = hit
+        tried = _Tried(side)
+        tip = self.robot.hands[side].point
+        self.clearance.place(_with(world, target))
+        for distance, slope in product(POINT_DISTANCES, POINT_SLOPES):
+            axis = self._sloping(side, target.centre, world.stance, q, slope)
+            for start in self._starts(side, q):
+                at = target.centre - distance * axis
+                found = self._solve(side, at, tip, axis, world.stance, start, POINT_AXIS_WEIGHT)
+                if not tried.near(found.error / 2.0) or found.axis_error > 0.12 or tried.hit(self._hits(found.q)):
                     continue
                 way = self.clearance.connect(q, found.q, vias(self.robot, q, side))
                 if way is not None:
-                    return Goal(found.q, tuple(way[:-1]), axis, tip, distance)
-                why = "no way there past table and body"
-        return _unreachable(side, best, why)
+                    tried.add(_travel([q, *way]), Goal(found.q, tuple(way[:-1]), axis, tip, distance))
+            if tried.goals:
+                return tried.best()
+        return tried.refusal()
 
     def refine(self, side: str, goal: Goal, at: Array, stance: Frame, q: Array, axis_weight: float) -> Array:
         """The posture near ``q`` (n,) with the goal's point of the hand at ``at`` (3,), stance frame."""
@@ -132,15 +128,14 @@ class Reacher:
         found = self.ik.solve(wish, [q], q)
         return found.q if found.error < 0.02 else None
 
-    def _lowest_on(self, side: str, at: Array, axis: Array, stance: Frame, q: Array) -> tuple[Reach, Array]:
+    def _lowest_on(self, side: str, at: Array, axis: Array, stance: Frame, start: Array) -> tuple[Reach, Array]:
         """The hand with its lowest part, whichever that is when it slopes so, at a point: (reach, that part)."""
         point = self.robot.hands[side].point
-        found = self._solve(side, at, point, axis, stance, q, TOUCH_AXIS_WEIGHT)
+        found = self._solve(side, at, point, axis, stance, start, TOUCH_AXIS_WEIGHT)
         for _ in range(2):
-            self.body.kinematics.update(found.q)
             low = self.clearance.lowest(self.robot.hands[side].link, found.q, stance.rotation[:, 2])
             point = point if low is None else low
-            found = self._solve(side, at, point, axis, stance, q, TOUCH_AXIS_WEIGHT)
+            found = self._solve(side, at, point, axis, stance, start, TOUCH_AXIS_WEIGHT)
         return found, point
 
     def _sloping(self, side: str, point: Array, stance: Frame, q: Array, slope: float) -> Array:
@@ -150,12 +145,14 @@ class Reacher:
         yaw = 0.8 * float(np.arctan2(point[1] - shoulder[1], max(point[0] - shoulder[0], 0.05)))
         return np.array([np.cos(slope) * np.cos(yaw), np.cos(slope) * np.sin(yaw), -np.sin(slope)])
 
+    def _starts(self, side: str, q: Array) -> list[Array]:
+        return [arm(self.robot, q, side, values) for values in STARTS]
+
     def _solve(
-        self, side: str, at: Array, point: Array, axis: Array, stance: Frame, q: Array, axis_weight: float
+        self, side: str, at: Array, point: Array, axis: Array, stance: Frame, start: Array, axis_weight: float
     ) -> Reach:
-        starts = [arm(self.robot, q, side, values) for values in STARTS]
         wish = Wish(side, stance.out(at), point, stance.rotation @ axis, axis_weight)
-        return self.ik.solve(wish, starts, starts[0])
+        return self.ik.solve(wish, [start], start)
 
     def _hits(self, q: Array) -> str:
         new = self.clearance.touching(q)
@@ -205,7 +202,35 @@ def _shoulder(robot: RobotModel, side: str) -> str:
     return robot.hands[side].link
 
 
-def _unreachable(side: str, error: float, why: str) -> Refusal:
-    if why and error <= REACHED:
-        return Refusal("UNREACHABLE", f"the {side} hand could get there, but {why} would collide")
-    return Refusal("UNREACHABLE", f"the {side} hand stays {error * 100:.1f} cm away" + (f"; {why}" if why else ""))
+def _travel(way: Sequence[Array]) -> float:
+    """Largest joint travel of each leg, summed, rad."""
+    return sum(float(np.max(np.abs(b - a))) for a, b in pairwise(way))
+
+
+class _Tried:
+    """The candidates for a goal: the shortest that works, or why none does."""
+
+    def __init__(self, side: str) -> None:
+        self.side = side
+        self.goals: list[tuple[float, Goal]] = []
+        self._error, self._why = float("inf"), ""
+
+    def near(self, error: float) -> bool:
+        self._error = min(self._error, error)
+        return error <= REACHED
+
+    def hit(self, what: str) -> bool:
+        self._why = f"{what} would collide" if what else self._why
+        return bool(what)
+
+    def add(self, travel: float, goal: Goal) -> None:
+        self.goals.append((travel, goal))
+
+    def best(self) -> Goal:
+        return min(self.goals, key=lambda g: g[0])[1]
+
+    def refusal(self) -> Refusal:
+        if self._error > REACHED:
+            return Refusal("UNREACHABLE", f"the {self.side} hand stays {self._error * 100:.1f} cm away")
+        why = self._why or "there is no way past table and body"
+        return Refusal("UNREACHABLE", f"the {self.side} hand could get there, but {why}")

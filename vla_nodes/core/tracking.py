@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vla_nodes.core.body import Frame
 from vla_nodes.core.clearance import World
 from vla_nodes.core.perception import Sighting, View
-from dataclasses import replace
 
 #: A sighting with less than this share of the first one's pixels is half hidden and says nothing about place.
 WHOLE = 0.8
