@@ -34,6 +34,8 @@ REASONS: dict[str, str] = {
     "TEMPERATURE": "a motor is too warm",
     "BATTERY": "the battery's voltage is too low",
     "FALLEN": "the robot lies on the floor",
+    "NO_CONTACT": "no foot carries load",
+    "SELF_COLLISION": "two links of the robot would touch",
     # commands
     "OLD_SEQUENCE": "the sequence number was seen before",
     "OLD_EPOCH": "made before the motion was interrupted",

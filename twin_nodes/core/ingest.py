@@ -2,6 +2,10 @@
 
 The arrival of each accepted joint sample makes one state, stamped with that sample's capture time. Estimators
 downstream run on that stamp only. Nothing is published before every required source has been seen.
+
+While a backup IMU stands in, the state carries what that IMU measured in its own frame and names it in
+``imu_source``: whoever wants the base's attitude goes through the joints between the two, as the monitor and the
+twin do. Turning it here would hide from the monitor which instrument it relies on.
 """
 
 from __future__ import annotations
@@ -199,7 +203,7 @@ class IngestCore:
             if not source.usable(now_ns):
                 stale.append(self._imu.primary.topic)
             if source.last is not None:
-                sample = self._imu_sample(source, joints)
+                sample: ImuSample = source.last
                 # Both ways: the newest sample may lie just before or just after the joints' capture time.
                 dt = (joints.stamp_ns - sample.stamp_ns) / NS
                 if abs(dt) * 1e3 > source.spec.max_age_ms:
@@ -215,13 +219,6 @@ class IngestCore:
             np.array([NAN3 if s is None or s.last is None else s.last.force for s in self._feet]),
             battery.voltage if battery is not None else NAN, battery.current if battery is not None else NAN,
             tuple(sorted(stale)), imu_source)
-
-    def _imu_sample(self, source: Source, joints: JointSample) -> ImuSample:
-        sample: ImuSample = source.last
-        assert self._imu is not None
-        if source is self._imu.primary or self._transfer is None:
-            return sample
-        return self._transfer(sample, joints.position, joints.velocity)
 
 
 NAN = float("nan")

@@ -1,0 +1,158 @@
+"""twin_sync: `ingest/robot_state` -> `twin/state`, the ghost robot, `twin/prediction` and the twin's services."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from humanoid_twin.srv import Calibrate, Snapshot, WhatIf
+
+from humanoid_core.robot import load_robot
+from humanoid_core.timing import MS, NS, Metronome
+from humanoid_core.types import ActionChunk, JointSample, RobotState, TwinState, TwinStatus
+from humanoid_ros import qos
+from humanoid_ros.convert import doubles, from_msg, stamp_from_msg, to_msg
+from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
+from humanoid_ros.params import declare
+from twin_nodes.core.prediction import Predictor, as_prediction
+from twin_nodes.core.preview import chunk_problem
+from twin_nodes.core.twin import TwinConfig, TwinCore
+from twin_nodes.params import TwinParams
+
+#: Three quarters of the twin's period: of states at 200 Hz every second one is used, of slower ones each.
+SPACING_NS = 7_500_000
+GHOST_EACH = 2
+LONGEST_HORIZON = 5.0
+NO_STATE = "NO_STATE: no measurement came yet; is sensor_ingest running?"
+
+
+class TwinSync(HumanoidNode):
+    """Converts, asks the cores, publishes. The core is shared with the thread that notices silence."""
+
+    def __init__(self) -> None:
+        super().__init__("twin_sync")
+        p = declare(self, TwinParams)
+        self.robot = load_robot(p.robot)
+        self.core = TwinCore(self.robot, TwinConfig(p.stale_ms, p.position_noise, contact_share=p.contact_share))
+        self.predictor = Predictor(self.robot, p.horizon, p.self_distance_cap)
+        self._lock = threading.Lock()
+        self._stamp_ns = 0
+        self._heard_ns = time.monotonic_ns()
+        self._silence_ns = round(p.stale_ms * MS)
+        self._resets = 0
+        self.advertise("twin/state", "twin/joint_states", "twin/prediction")
+        row = qos.topic("ingest/robot_state")
+        self.create_subscription(qos.message_type(row.type), row.name, self._on_message, qos.profile(row))
+        self.subscribe("vla/action_chunk", self._on_chunk)
+        self.create_service(WhatIf, "twin/what_if", self._what_if)
+        self.create_service(Snapshot, "twin/snapshot", self._snapshot)
+        self.create_service(Calibrate, "twin/calibrate", self._calibrate)
+        self.steady_timer(0.1, self._predict)
+        self.steady_loop(100.0, self._watch)
+        self.diagnostics(self._report)
+
+    def _on_message(self, message: Any) -> None:
+        """Decides by the stamp before anything is converted: half of the messages end here."""
+        stamp_ns = stamp_from_msg(message.header.stamp)
+        if 0 <= stamp_ns - self._stamp_ns < SPACING_NS:
+            return
+        self._stamp_ns = stamp_ns
+        self._on_state(from_msg(message))
+
+    def _on_state(self, state: RobotState) -> None:
+        with self._lock:
+            twin = self.core.on_state(state, self.now_ns())
+            if twin is None:
+                return
+            self._heard_ns = time.monotonic_ns()
+            if self.core.resets.total != self._resets:
+                self._resets = self.core.resets.total
+                self.predictor.clear()
+                self.get_logger().warning(self.core.resets.last)
+            self.predictor.on_state(state)
+            self._publish(twin)
+
+    def _publish(self, twin: TwinState) -> None:
+        self.send("twin/state", twin)
+        if twin.revision % GHOST_EACH == 0 and twin.status != TwinStatus.WAITING:
+            ghost = JointSample(twin.stamp_ns, self.robot.joint_names, twin.position, twin.velocity)
+            self.send("twin/joint_states", ghost)
+
+    def _watch(self, mono_ns: int, _metronome: Metronome) -> None:
+        """100 times a second on the monotonic clock: silence is said, never guessed."""
+        if mono_ns - self._heard_ns <= self._silence_ns:
+            return
+        with self._lock:
+            twin = self.core.on_silence(self.now_ns(), mono_ns - self._heard_ns)
+            if twin is not None:
+                self._publish(twin)
+
+    def _on_chunk(self, chunk: ActionChunk) -> None:
+        with self._lock:
+            code = self.predictor.on_chunk(chunk)
+        if code:
+            self.get_logger().warning(f"vla/action_chunk refused: {self.predictor.refusals.last}")
+
+    def _predict(self) -> None:
+        with self._lock:
+            state, twin = self.core.latest, self.core.state
+            if state is None or twin is None or twin.status != TwinStatus.OK:
+                return
+            prediction, _ = self.predictor.predict(state, twin.base_orientation)
+        self.send("twin/prediction", prediction)
+
+    def _what_if(self, request: WhatIf.Request, response: WhatIf.Response) -> WhatIf.Response:
+        """A chunk without a stamp is taken to start now."""
+        chunk: ActionChunk = from_msg(request.chunk)
+        horizon = request.horizon if request.horizon > 0.0 else self.predictor.horizon
+        code, detail = chunk_problem(self.robot, chunk)
+        if not horizon <= LONGEST_HORIZON:
+            code, detail = "OUT_OF_RANGE", f"horizon = {horizon} s, at most {LONGEST_HORIZON} s"
+        with self._lock:
+            state, twin = self.core.latest, self.core.state
+            if not code and state is not None and twin is not None:
+                now = state.stamp_ns
+                look = self.predictor.preview.look(chunk, state.position, now if chunk.stamp_ns else 0, horizon,
+                                                   twin.base_orientation)
+                response.prediction = to_msg(as_prediction(look, now, chunk.seq, horizon))
+                response.time, response.trajectory = doubles(look.time), doubles(look.trajectory)
+        response.ok = not code and state is not None
+        response.reason = f"{code}: {detail}" if code else "" if response.ok else NO_STATE
+        return response
+
+    def _snapshot(self, request: Snapshot.Request, response: Snapshot.Response) -> Snapshot.Response:
+        with self._lock:
+            twin, response.reason = self.core.snapshot(stamp_from_msg(request.stamp))
+        response.ok = twin is not None
+        if twin is not None:
+            response.state = to_msg(twin)
+        return response
+
+    def _calibrate(self, request: Calibrate.Request, response: Calibrate.Response) -> Calibrate.Response:
+        response.ok = False
+        response.reason = (f"'{request.what}' is not calibrated: this twin carries the model's kinematics only and "
+                           "estimates no parameters; the model stays as the robot file gives it")
+        response.model_revision = 0
+        return response
+
+    def _report(self) -> tuple[int, str, dict[str, object]]:
+        with self._lock:
+            twin, q, refused = self.core.state, self.core.quality, dict(self.core.refusals.items())
+        values: dict[str, object] = {
+            "quality": f"{q.score:.2f}", "age part": f"{q.age:.2f}", "completeness part": f"{q.completeness:.2f}",
+            "consistency part": f"{q.consistency:.2f}", "coverage part": f"{q.coverage:.2f}", "refused": refused,
+            "chunks refused": dict(self.predictor.refusals.items()), "clock resets": self.core.resets.total}
+        if twin is None:
+            return ERROR, NO_STATE, values
+        values |= {"latency ms": f"{twin.latency * 1e3:.2f}", "support margin m": f"{twin.support_margin:.3f}",
+                   "position stddev rad": f"{float(np.max(twin.position_stddev)):.2g}"}
+        if twin.status != TwinStatus.OK:
+            silent = (time.monotonic_ns() - self._heard_ns) / NS
+            return ERROR, f"STALE: no robot state for {silent:.2f} s", values
+        return (WARN, ", ".join(twin.anomalies), values) if twin.anomalies else (OK, "in step", values)
+
+
+def main() -> int:
+    return run(TwinSync)
