@@ -18,6 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from humanoid_core.reasons import Refusals
 from humanoid_core.robot import RobotError
 from humanoid_core.timing import NS, Metronome
 from humanoid_ros import qos
@@ -35,6 +36,7 @@ class HumanoidNode(Node):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
+        self.unreadable = Refusals()
         self._publishers_by_topic: dict[str, Any] = {}
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._loops: list[threading.Thread] = []
@@ -45,11 +47,23 @@ class HumanoidNode(Node):
         return int(self.get_clock().now().nanoseconds)
 
     def subscribe(self, name: str, callback: Callable[[Any], None]) -> Any:
-        """Call `callback` with the dataclass of each message on the table's topic `name`."""
+        """Call `callback` with the dataclass of each message on the table's topic `name`.
+
+        A message with a value that its type has no word for (a safety level of 9) is refused, counted in
+        `unreadable` and reported; it never reaches the callback.
+        """
         row = qos.topic(name)
-        return self.create_subscription(
-            qos.message_type(row.type), name, lambda message: callback(from_msg(message)), qos.profile(row)
-        )
+
+        def read(message: Any) -> None:
+            try:
+                value = from_msg(message)
+            except ValueError as error:
+                self.unreadable.refuse("OUT_OF_RANGE", f"{name}: {error}")
+                self.get_logger().warning(f"refused {self.unreadable.last}", throttle_duration_sec=2.0)
+                return
+            callback(value)
+
+        return self.create_subscription(qos.message_type(row.type), name, read, qos.profile(row))
 
     def advertise(self, *names: str) -> None:
         """Create the publishers of the table's topics `names` before the first message."""
@@ -96,6 +110,7 @@ class HumanoidNode(Node):
     def _send_diagnostics(self) -> None:
         assert self._diagnose is not None
         level, message, values = self._diagnose()
+        values = {**values, **{f"unreadable {code}": count for code, count in self.unreadable.items()}}
         status = DiagnosticStatus(level=_LEVELS[level], name=self.get_name(), message=message,
                                   hardware_id=self.get_namespace())
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]

@@ -8,8 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
+import rclpy
 from conftest import Process, wait_for
+from humanoid_twin.msg import RobotMode
+
+from humanoid_core.topics import TOPICS
+from humanoid_ros.qos import profile
 
 NODE = '''
 import sys
@@ -27,6 +31,7 @@ class Small(HumanoidNode):
         super().__init__("small")
         self.params = declare(self, Params)
         self.steady_timer(0.05, self.on_timer)
+        self.subscribe("robot/mode", lambda mode: print("mode", mode.mode.name, flush=True))
         self.steady_loop(self.params.rate, self.on_tick)
     def on_timer(self):
         if self.params.fail == "timer":
@@ -85,3 +90,24 @@ def test_a_bad_parameter_is_one_clear_line_and_exit_code_2(
     assert node.wait(30) == 2
     assert words in node.output
     assert "Traceback" not in node.output
+
+
+def test_a_value_without_a_word_is_refused_and_the_node_goes_on(small: Callable[..., Process]) -> None:
+    node = small()
+    wait_for(lambda: "running" in node.output, what="the loop's fifth tick")
+    context = rclpy.Context()
+    context.init()
+    sender = rclpy.create_node("sender", context=context)
+    try:
+        publisher = sender.create_publisher(RobotMode, "robot/mode", profile(TOPICS["robot/mode"]))
+
+        def say(mode: int, words: str) -> bool:
+            publisher.publish(RobotMode(mode=mode))
+            return words in node.output
+
+        wait_for(lambda: say(9, "refused OUT_OF_RANGE: robot/mode"), what="the refusal")
+        wait_for(lambda: say(1, "mode HOLD"), what="the next good message")
+    finally:
+        sender.destroy_node()
+        context.shutdown()
+    assert node.popen.poll() is None
