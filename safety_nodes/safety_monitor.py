@@ -64,8 +64,11 @@ class SafetyMonitor(HumanoidNode):
         self.send("safety/status", SafetyStatus(inputs.ros_ns, verdict.level, verdict.latched, verdict.cause,
                                                 verdict.violations, loop.ticks, loop.overruns, loop.lateness_ns / NS))
         if self.verdict is None or verdict.level != self.verdict.level:
-            say = self.get_logger().info if verdict.level <= Level.CAUTION else self.get_logger().warning
-            say(f"{verdict.level.name} {verdict.cause}")
+            text = f"{verdict.level.name} {verdict.cause}"
+            if verdict.level >= Level.WARNING:
+                self.get_logger().warning(text)
+            else:
+                self.get_logger().info(text)
         self.verdict = verdict
 
     def _take(self, now_ns: int) -> Inputs:

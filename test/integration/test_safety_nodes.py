@@ -1,0 +1,117 @@
+"""The two safety nodes beside a robot that is played: a motion passes, a stop latches, a reset re-arms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import Process, wait_for
+from humanoid_twin.srv import ResetEStop
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rig import ELBOW, ROBOT, UPPER, Rig, Speaker
+
+from humanoid_core.types import EStopState, Level, Mode
+from humanoid_ros.params import from_mapping
+from safety_nodes.params import GateParams, MonitorParams
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def rig(domain: int, start: Callable[..., Process]) -> Iterator[Rig]:
+    made = Rig(domain)
+    start("safety_monitor")
+    start("command_gate")
+    try:
+        wait_for(lambda: made.level() == Level.SAFE and made.gate("holding"), 40, "SAFE")
+        yield made
+    finally:
+        made.close()
+
+
+def call(speaker: Speaker, kind: Any, name: str, request: Any) -> Any:
+    client = speaker.node.create_client(kind, name)
+    assert client.wait_for_service(timeout_sec=10.0)
+    future = client.call_async(request)
+    return wait_for(lambda: future.result() if future.done() else None, 10, name)
+
+
+def test_a_motion_reaches_the_robot_as_it_was_asked_for(rig: Rig) -> None:
+    rig.act(epoch=1, amplitude=0.6)
+    wait_for(lambda: rig.q[UPPER][ELBOW] < ROBOT.stand[UPPER][ELBOW] - 0.5, 20, "the elbow at its far end")
+    assert rig.level() == Level.SAFE
+    status = rig.last("safety/gate")
+    assert status.refusals == ()
+    assert status.passed > 50
+    assert rig.last("robot/joint_command").source == "command_gate"
+
+
+def test_stop_reset_and_motion_again(rig: Rig) -> None:
+    """E1, E3, E4: pressed -> latched; no reset while pressed; then a reset re-arms and only a new motion moves."""
+    button = Speaker(rig.node.context.get_domain_id(), "button")
+    seq, nonce = count(1), count(1000)
+
+    def press(pressed: bool) -> None:
+        button.say("safety/estop", EStopState(button.now_ns(), "panel", pressed, next(seq)))
+
+    def reset(operator: str = "Ada") -> Any:
+        return call(rig, ResetEStop, "safety/reset", ResetEStop.Request(nonce=next(nonce), operator_name=operator))
+
+    def beating(condition: Callable[[], Any], pressed: bool = False) -> Callable[[], Any]:
+        def poll() -> Any:
+            press(pressed)
+            return condition()
+        return poll
+
+    try:
+        rig.act(epoch=1)
+        wait_for(beating(lambda: rig.gate("passing") and rig.elbow_speed() > 0.2), 20, "motion")
+        wait_for(beating(lambda: rig.gate("latched") and rig.last("robot/mode").mode == Mode.HOLD, True), 20, "HOLD")
+        press(True)
+        refused = reset()
+        assert not refused.accepted
+        assert refused.reason.startswith("RESET_PRESSED")
+        wait_for(beating(lambda: rig.last("safety/status").estop_latched), 5)
+        assert reset("").reason.startswith("RESET_OPERATOR")
+        answer = wait_for(beating(lambda: next((a for a in [reset()] if a.accepted), None)), 20, "an accepted reset")
+        assert answer.reason == ""
+        wait_for(beating(lambda: rig.level() == Level.SAFE and rig.gate("holding")), 20, "SAFE again")
+        assert rig.elbow_speed() == 0.0, "epoch 1 still comes in, and is not followed"
+        rig.act(epoch=2)
+        wait_for(beating(lambda: rig.gate("passing") and rig.elbow_speed() > 0.2), 20, "motion under a new epoch")
+    finally:
+        button.close()
+
+
+def test_a_limit_cannot_be_loosened_while_the_robot_moves(rig: Rig) -> None:
+    parameter = Parameter(name="tilt_danger", value=ParameterValue(type=ParameterType.PARAMETER_DOUBLE,
+                                                                   double_value=1.4))
+    answer = call(rig, SetParameters, "safety_monitor/set_parameters", SetParameters.Request(parameters=[parameter]))
+    assert not answer.results[0].successful
+
+
+def test_sensor_noise_and_moving_arms_raise_no_alarm(rig: Rig) -> None:
+    rng = np.random.default_rng(3)
+    rig.act(epoch=1, amplitude=1.0, omega=2.5)
+    seen = len(rig.heard["safety/status"])
+
+    def disturb() -> bool:
+        rig.state_changes = {"velocity": rng.normal(0.0, 0.3, ROBOT.n), "effort": rng.normal(0.0, 2.0, ROBOT.n)}
+        return len(rig.heard["safety/status"]) > seen + 500
+
+    wait_for(disturb, 20, "five seconds of status")
+    assert {int(h.value.level) for h in rig.heard["safety/status"][seen:]} == {Level.SAFE}
+    assert rig.gate("passing")
+
+
+@pytest.mark.parametrize(("node", "cls"), [("safety_monitor", MonitorParams), ("command_gate", GateParams)])
+def test_the_yaml_says_what_the_dataclass_says(node: str, cls: type) -> None:
+    content = yaml.safe_load((ROOT / "config" / "nodes" / f"{node}.yaml").read_text())
+    assert from_mapping(node, cls, content[node]["ros__parameters"]) == cls()
+    assert set(content[node]["ros__parameters"]) == set(cls.__dataclass_fields__)  # type: ignore[attr-defined]
