@@ -30,6 +30,8 @@ from humanoid_core.types import Level
 
 LEVEL_STYLE = {Level.SAFE: "green", Level.CAUTION: "yellow", Level.WARNING: "dark_orange", Level.DANGER: "red",
                Level.EMERGENCY: "bold red"}
+#: So many lines of the nodes are shown at a time; all of them are in nodes.log.
+LINES = 4
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ class Display:
     def __init__(self, console: Console, instruction: str) -> None:
         self._console, self._instruction = console, instruction
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._lines: deque[str] = deque(maxlen=4)
+        self._lines: deque[str] = deque(maxlen=LINES)
+        self._unsaid = 0
         self._said, self._next = "", 0.0
         self._counts: dict[str, tuple[float, int]] = {}
 
@@ -197,7 +200,8 @@ class Display:
 
     def log(self, node: str, line: str) -> None:
         self._lines.append(f"{node}: {line}")
-        if self._live is None:
+        self._unsaid += 1
+        if self._live is None and self._unsaid <= LINES:
             self._console.print(Text(f"  {node}: {line}", style="dim"), soft_wrap=True)
 
     def show(self, moment: Moment, watcher: Any) -> None:
@@ -212,6 +216,9 @@ class Display:
         key = f"{moment.phase}{moment.waiting_for}"
         if key != self._said or moment.since_ask >= self._next:
             self._said, self._next = key, moment.since_ask + 2.0
+            if self._unsaid > LINES:
+                self._console.print(f"  … {self._unsaid - LINES} more lines in nodes.log", style="dim")
+            self._unsaid = 0
             self._console.print(text, soft_wrap=True)
 
     def _sentence(self, moment: Moment, watcher: Any) -> str:

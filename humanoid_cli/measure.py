@@ -200,9 +200,13 @@ def rate_ok(rate: Rate) -> bool:
     """Within the aim, or a topic without one, or one that only speaks on events and was silent."""
     if rate.aim is None or (rate.count == 0 and rate.topic in SILENT):
         return True
+    if rate.topic in ALSO_ON_CHANGE and 0.0 < rate.deviation <= 1.0:
+        return True
     return abs(rate.deviation) <= AIM_RATE
 
 
+#: Topics that speak at their rate and once more whenever something changes.
+ALSO_ON_CHANGE = ("safety/gate", "robot/mode", "vla/status", "ingest/sensor_health")
 #: Topics whose publishers need not be part of a graph, or speak only while they act.
 SILENT = ("safety/estop", "safety/override", "vla/joint_command")
 

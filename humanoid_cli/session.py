@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import random
 import tempfile
@@ -32,6 +33,7 @@ KEEP = {"sim/truth": (20_000, 1), "safety/status": (60_000, 1), "vla/action_chun
         "robot/mode": (6_000, 1), "safety/gate": (6_000, 1)}
 PICTURES = {"camera/head/image_raw": (900, 1)}
 AFTERMATH = 4.0  # s to go on watching when a node ended
+STEADY = 1.0  # s for which a graph must be ready before the task is given
 SETTLE = 1.0  # s to go on watching when the task ended
 
 
@@ -149,7 +151,7 @@ class Session:
         return self.record
 
     def _wait_until_ready(self, supervisor: Supervisor, watcher: Watcher, asker: Asker, limit: float) -> bool:
-        began, shown = time.monotonic(), 0.0
+        began, shown, ready_since = time.monotonic(), 0.0, math.inf
         while True:
             now = time.monotonic()
             asker.spin()
@@ -159,7 +161,8 @@ class Session:
                 shown = now
                 lacking = missing(watcher, asker.ready)
                 self._show(Moment("starting", 0.0, lacking), watcher)
-                if not lacking:
+                ready_since = math.inf if lacking else min(ready_since, now)
+                if now - ready_since >= STEADY:
                     self.record.ready_after = now - began
                     return True
                 if now - began > limit:

@@ -81,8 +81,9 @@ def find_executable(name: str) -> Path:
                      + (nearest(name, known) if known else "build first: make env, or colcon build"))
 
 
-def _in_child(parent: int) -> Callable[[], None]:
+def _in_child(parent: int, nice: int) -> Callable[[], None]:
     def prepare() -> None:
+        os.nice(nice)
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
@@ -105,7 +106,7 @@ class _Process:
         self.start_at = None
         self.popen = subprocess.Popen(
             self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_in_child(os.getpid()))
+            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_in_child(os.getpid(), self.spec.nice))
         assert self.popen.stdout is not None
         return self.popen.stdout
 

@@ -65,6 +65,7 @@ class NodeEntry(Strict):
     respawn: Respawn | None = None
     required: Annotated[bool, Field(strict=True)] = True
     after: list[Name] = Field(default_factory=list)
+    nice: Annotated[int, Field(strict=True, ge=0, le=19)] = 0
 
     @model_validator(mode="after")
     def _gate_stays_down(self) -> NodeEntry:
@@ -86,7 +87,8 @@ class GraphFile(Strict):
 class NodeSpec:
     """One node, ready to start: substitutions made, files found.
 
-    ``environment`` holds defaults: what the caller's environment gives already stays.
+    ``environment`` holds defaults: what the caller's environment gives already stays. ``nice``: 0 to 19, how far
+    the node steps back when the processor is short.
     """
 
     name: str
@@ -98,6 +100,7 @@ class NodeSpec:
     respawn: Respawn | None
     required: bool
     after: tuple[str, ...]
+    nice: int
 
     def ros_arguments(self, namespace: str = "") -> list[str]:
         """The ``--ros-args`` part of the command line."""
@@ -260,7 +263,7 @@ def _resolve(
         for k, v in {**file.environment, **entry.environment}.items()
     }
     return NodeSpec(entry.name, entry.executable, parameter_file, parameters, dict(entry.remap), environment,
-                    entry.respawn, entry.required, tuple(entry.after))
+                    entry.respawn, entry.required, tuple(entry.after), entry.nice)
 
 
 def _substitute(path: Path, key: str, value: Any, values: Mapping[str, Scalar]) -> Value:

@@ -40,6 +40,7 @@ def node_actions(graph, namespace=""):
             parameters=parameters,
             remappings=list(node.remap.items()),
             additional_env={k: v for k, v in node.environment.items() if k not in os.environ},
+            prefix=f"nice -n {node.nice}" if node.nice else None,
             output="screen",
             emulate_tty=True,
             # launch waits equally long each time; `humanoid-twin up` waits longer each time.
@@ -53,8 +54,14 @@ def node_actions(graph, namespace=""):
 
 def _end_all(name):
     """What ends with a required node that is not started again: everything."""
-    return [LogInfo(msg=f"{name} has ended; it is required, so everything ends"),
-            EmitEvent(event=Shutdown(reason=f"{name} has ended"))]
+
+    def on_exit(_event, context):
+        if context.is_shutdown:
+            return None
+        return [LogInfo(msg=f"{name} has ended; it is required, so everything ends"),
+                EmitEvent(event=Shutdown(reason=f"{name} has ended"))]
+
+    return on_exit
 
 
 def _nodes(context):

@@ -190,3 +190,10 @@ def test_the_graph_gives_defaults_and_the_caller_has_the_last_word(
     supervisor.start()
     wait_for(lambda: lines)
     assert lines == [("a", "by the caller, by the graph")]
+
+
+def test_a_node_that_can_wait_steps_back(make: Make) -> None:
+    supervisor = make({"a": {"nice": 7}}, a=SLEEPER, b=SLEEPER)
+    supervisor.start()
+    pids = supervisor.pids()
+    wait_for(lambda: psutil.Process(pids["a"]).nice() == min(19, psutil.Process(pids["b"]).nice() + 7))
