@@ -30,7 +30,7 @@ from sim_nodes.camera_thread import CameraThread
 from sim_nodes.core.camera import Picture
 from sim_nodes.core.fault_list import nearest
 from sim_nodes.core.faults import FaultBoard, FaultError
-from sim_nodes.core.pace import Pace
+from sim_nodes.core.pace import EvenStamps, Pace
 from sim_nodes.core.plant import Plant
 from sim_nodes.core.scene import SceneError
 from sim_nodes.core.sensors import IMAGE, Sensors, rate_of, topics_of
@@ -62,6 +62,7 @@ class SimRobot(HumanoidNode):
         self.refused = Refusals()
         self._lock = threading.Lock()
         self._pace = Pace(TICK_NS)
+        self._stamps = EvenStamps(TICK_NS)
         self._next_truth_ns = self._next_picture_ns = 0
         self._frames = frames(robot)
         # /clock is not a topic of one robot, so it stands outside the table and outside a namespace.
@@ -99,10 +100,20 @@ class SimRobot(HumanoidNode):
 
     def _run_paced(self, now_ns: int, loop: Metronome) -> None:
         due = self._pace.due(loop)
-        newest = self.now_ns() - (now_ns - (loop.next_ns - loop.period_ns))  # ROS time when this tick should have been
+        newest = loop.next_ns - loop.period_ns + self._clock_offset_ns()  # ROS time when this tick should have been
         for k in range(due):
-            self._advance(newest - (due - 1 - k) * loop.period_ns)
+            self._advance(self._stamps.next(newest - (due - 1 - k) * loop.period_ns))
         self._pace.measure(now_ns, self.plant.time_ns)
+
+    def _clock_offset_ns(self) -> int:
+        """ROS time minus monotonic time. A pause between the two reads must not put stamps into the future."""
+        offset = 0
+        for _ in range(3):
+            before_ns, ros_ns, after_ns = time.monotonic_ns(), self.now_ns(), time.monotonic_ns()
+            offset = ros_ns - after_ns
+            if after_ns - before_ns < MS // 5:
+                break
+        return offset
 
     def _run_free(self, now_ns: int, loop: Metronome) -> None:
         """As fast as possible, in slices of one period so that the node can end."""
