@@ -54,10 +54,10 @@ class SensorIngest(HumanoidNode):
 
     def _on_joints(self, sample: JointSample) -> None:
         self._joint_ns = time.monotonic_ns()
+        self._read_others()
         now_ns = self.now_ns()
         if now_ns <= 0:  # use_sim_time and no clock yet: nothing can be judged
             return
-        self._read_others(now_ns)
         output = self.core.on_sample(JOINTS, sample, now_ns)
         if output.state is not None:
             self.send("ingest/robot_state", output.state)
@@ -65,23 +65,25 @@ class SensorIngest(HumanoidNode):
             self.get_logger().warning(event)
 
     def _on_idle(self) -> None:
+        for source in self._pictures:
+            self._offer(source.topic, [picture_stamp(data) for data in source.take()])
+        if time.monotonic_ns() - self._joint_ns > IDLE_PERIOD_S * NS / 2:
+            self._read_others()
+
+    def _read_others(self) -> None:
+        for source in self._polled:
+            self._offer(source.topic, [from_msg(message) for message in source.take()])
+
+    def _offer(self, topic: str, samples: list[Any]) -> None:
+        """The time is read after the messages: one that came in between must not look as if from the future."""
+        if not samples:
+            return
         now_ns = self.now_ns()
         if now_ns <= 0:
             return
-        for source in self._pictures:
-            for data in source.take():
-                self._offer(source.topic, picture_stamp(data), now_ns)
-        if time.monotonic_ns() - self._joint_ns > IDLE_PERIOD_S * NS / 2:
-            self._read_others(now_ns)
-
-    def _read_others(self, now_ns: int) -> None:
-        for source in self._polled:
-            for message in source.take():
-                self._offer(source.topic, from_msg(message), now_ns)
-
-    def _offer(self, topic: str, sample: Any, now_ns: int) -> None:
-        for event in self.core.on_sample(topic, sample, now_ns).events:
-            self.get_logger().warning(event)
+        for sample in samples:
+            for event in self.core.on_sample(topic, sample, now_ns).events:
+                self.get_logger().warning(event)
 
     def _on_health(self) -> None:
         now_ns = self.now_ns()

@@ -21,7 +21,8 @@ class Failover:
         if self.backup is None:
             return ""
         if not self.on_backup:
-            if self.primary.usable(now_ns) or not self.backup.usable(now_ns):
+            # A primary that never came is missing, not failing: the robot was not started as its file says.
+            if not self.primary.seen or self.primary.usable(now_ns) or not self.backup.usable(now_ns):
                 return ""
             self.on_backup = True
             return (f"BACKUP_ACTIVE: '{self.backup.topic}' stands in for '{self.primary.topic}' "

@@ -1,0 +1,397 @@
+"""The twin's core: where the base is, how sure it is, what it refuses, and what it expects of a chunk."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from robots import ARM_MJCF, arm_data, write_robot
+
+from humanoid_core.kinematics import Kinematics
+from humanoid_core.physics import build_model, matrix_quat, standing_height
+from humanoid_core.robot import load_robot
+from humanoid_core.timing import MS, NS
+from humanoid_core.types import ActionChunk, RobotState, TwinState, TwinStatus
+from twin_nodes.core.prediction import Predictor
+from twin_nodes.core.preview import Preview, chunk_problem
+from twin_nodes.core.twin import TwinCore
+
+ROBOT = load_robot("g1")
+N = ROBOT.n
+START = 1_000_000_000_000
+PERIOD = 10 * MS
+HEIGHT = standing_height(ROBOT, build_model(ROBOT), ROBOT.stand)
+LEGS = [ROBOT.index(f"{s}_{j}_joint") for s in ("left", "right") for j in ("hip_pitch", "knee", "ankle_pitch")]
+
+
+def state(stamp_ns: int, **values: Any) -> RobotState:
+    base = RobotState(stamp_ns, 1, ROBOT.stand, np.zeros(N), np.zeros(N), np.full(N, 40.0),
+                      np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3), np.array([0.0, 0.0, 9.81]),
+                      np.array([[0.0, 0.0, 160.0], [0.0, 0.0, 160.0]]), 50.0, -2.0, (), "imu/pelvis")
+    return replace(base, **values)
+
+
+def feed(core: TwinCore, count: int = 1, **values: Any) -> TwinState:
+    stamp = core.latest.stamp_ns if core.latest is not None else START
+    for _ in range(count):
+        stamp += PERIOD
+        twin = core.on_state(state(stamp, **values), stamp + MS)
+        assert twin is not None
+    return twin
+
+
+def crouched(depth: float) -> np.ndarray:
+    """The stand with both legs bent further, the soles flat: hip - a, knee + 2a, ankle - a."""
+    q = ROBOT.stand.copy()
+    q[LEGS] += depth * np.array([-1.0, 2.0, -1.0, -1.0, 2.0, -1.0])
+    return q
+
+
+def test_standing_still() -> None:
+    twin = feed(TwinCore(ROBOT), 5)
+    assert twin.status == TwinStatus.OK
+    assert twin.base_position == pytest.approx([0.0, 0.0, HEIGHT], abs=1e-9)
+    assert twin.base_linear == pytest.approx(np.zeros(3), abs=1e-9)
+    assert twin.model_hash == ROBOT.hash
+    assert 0.03 < twin.support_margin < 0.2
+    assert twin.capture_point == pytest.approx([twin.com[0], twin.com[1], 0.0])
+    assert twin.sync_quality == pytest.approx(1.0)
+    assert twin.latency == pytest.approx(1e-3)
+    assert np.all(twin.position_stddev > 0.0)
+
+
+def test_the_feet_stay_where_they_are_when_the_legs_bend() -> None:
+    core, kinematics = TwinCore(ROBOT), Kinematics(ROBOT)
+
+    def soles(twin: TwinState) -> np.ndarray:
+        kinematics.update(twin.position, twin.base_position, twin.base_orientation)
+        return np.vstack(kinematics.foot_points())
+
+    before = soles(feed(core))
+    for k in range(1, 60):
+        twin = feed(core, position=crouched(0.005 * k))
+    assert twin.base_position[2] < HEIGHT - 0.02
+    assert np.abs(soles(twin) - before).max() < 0.004
+    assert soles(twin)[:, 2].min() == pytest.approx(ROBOT.foot_radius)
+
+
+def test_the_velocity_of_the_base_is_the_change_of_its_position() -> None:
+    core, dt = TwinCore(ROBOT), PERIOD / NS
+    feed(core, position=crouched(0.0))
+    speed = 0.4
+    for k in range(1, 20):
+        dq = np.zeros(N)
+        dq[LEGS] = speed * np.array([-1.0, 2.0, -1.0, -1.0, 2.0, -1.0])
+        before = core.state
+        twin = feed(core, position=crouched(speed * k * dt), velocity=dq)
+        assert before is not None
+        moved = (twin.base_position - before.base_position) / dt
+        assert twin.base_linear == pytest.approx(moved, abs=0.01)
+    assert twin.base_linear[2] < -0.05
+
+
+def test_a_moving_centre_of_mass_moves_the_capture_point_ahead() -> None:
+    still = feed(TwinCore(ROBOT))
+    dq = np.zeros(N)
+    dq[[ROBOT.index("left_ankle_pitch_joint"), ROBOT.index("right_ankle_pitch_joint")]] = -0.3
+    # Both ankles turn the whole body about the soles; the pelvis IMU feels it.
+    falling = feed(TwinCore(ROBOT), velocity=dq, angular_velocity=np.array([0.0, 0.3, 0.0]))
+    assert falling.base_linear[0] > 0.1
+    assert falling.capture_point[0] > still.capture_point[0] + 0.02
+    assert falling.support_margin < still.support_margin
+
+
+def test_one_foot_alone_carries_less_far() -> None:
+    both = feed(TwinCore(ROBOT))
+    one = feed(TwinCore(ROBOT), foot_force=np.array([[0.0, 0.0, 320.0], [0.0, 0.0, 0.0]]))
+    assert one.support_margin < 0.0 < both.support_margin
+    assert one.anomalies == ()
+
+
+def test_no_foot_on_the_ground_is_said() -> None:
+    core = TwinCore(ROBOT)
+    feed(core)
+    air = feed(core, 10, foot_force=np.zeros((2, 3)), linear_acceleration=np.zeros(3))
+    assert "NO_CONTACT" in air.anomalies
+    assert air.base_linear[2] == pytest.approx(-9.81 * 10 * PERIOD / NS, rel=1e-6)
+    assert math.isfinite(air.support_margin)
+
+
+def test_without_foot_sensors_the_lowest_foot_stands() -> None:
+    twin = feed(TwinCore(ROBOT), foot_force=np.full((2, 3), np.nan))
+    assert twin.base_position[2] == pytest.approx(HEIGHT)
+    assert twin.support_margin > 0.0
+    assert twin.sync_quality < 1.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-0.4, 0.4), st.floats(-0.2, 0.2), st.floats(-0.5, 0.5), st.integers(0, 1000))
+def test_the_base_is_the_same_whichever_imu_speaks(roll: float, pitch: float, waist: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    q, dq = ROBOT.stand.copy(), rng.normal(0.0, 0.5, N)
+    q[ROBOT.index("waist_yaw_joint")], q[ROBOT.index("waist_pitch_joint")] = waist, 0.5 * waist
+    k = Kinematics(ROBOT)
+    base = np.array([math.cos(roll / 2), math.sin(roll / 2), 0.0, 0.0])
+    base = np.array([base[0] * math.cos(pitch / 2), base[1] * math.cos(pitch / 2), base[0] * math.sin(pitch / 2),
+                     base[1] * math.sin(pitch / 2)])
+    turn = rng.normal(size=3)
+    k.update(q, base_quat=base)
+    torso = ROBOT.imus[1]
+    r_p, r_t = k.rotation(ROBOT.base_link), k.rotation(torso.link)
+    rate = r_t.T @ (r_p @ turn + k.rotation_jacobian(torso.link) @ dq)
+    direct = feed(TwinCore(ROBOT), position=q, velocity=dq, orientation=base, angular_velocity=turn)
+    around = feed(TwinCore(ROBOT), position=q, velocity=dq, orientation=matrix_quat(r_t), angular_velocity=rate,
+                  imu_source="imu/torso")
+    assert abs(direct.base_orientation @ around.base_orientation) == pytest.approx(1.0, abs=1e-9)
+    assert around.base_angular == pytest.approx(direct.base_angular, abs=1e-9)
+    assert around.base_position == pytest.approx(direct.base_position, abs=1e-9)
+
+
+@pytest.mark.parametrize(("values", "code"), [
+    (dict(position=np.full(N, np.nan)), "NON_FINITE"), (dict(velocity=np.full(N, np.inf)), "NON_FINITE"),
+    (dict(position=np.zeros(3)), "WRONG_LENGTH"), (dict(velocity=np.zeros(0)), "WRONG_LENGTH")])
+def test_what_cannot_be_used_is_refused_and_counted(values: dict[str, Any], code: str) -> None:
+    core = TwinCore(ROBOT)
+    kept = feed(core)
+    stamp = kept.stamp_ns + PERIOD
+    assert core.on_state(state(stamp, **values), stamp) is None
+    assert core.refusals[code] == 1
+    assert core.state is kept
+
+
+def test_copies_and_late_states_are_refused() -> None:
+    core = TwinCore(ROBOT)
+    now = feed(core, 3).stamp_ns
+    assert core.on_state(state(now), now) is None
+    assert core.on_state(state(now - 5 * MS), now) is None
+    assert core.refusals.items() == (("DUPLICATE", 1), ("OUT_OF_ORDER", 1))
+
+
+def test_an_unknown_attitude_does_not_spread() -> None:
+    twin = feed(TwinCore(ROBOT), orientation=np.full(4, np.nan), angular_velocity=np.full(3, np.nan))
+    for field in ("position", "base_position", "base_linear", "com", "capture_point"):
+        assert np.isfinite(getattr(twin, field)).all(), field
+
+
+def test_silence_makes_it_stale_and_less_sure() -> None:
+    core = TwinCore(ROBOT)
+    last = feed(core, 3)
+    assert core.on_silence(last.stamp_ns + 20 * MS) is None
+    early = core.on_silence(last.stamp_ns + 50 * MS)
+    late = core.on_silence(last.stamp_ns + 200 * MS)
+    assert early is not None
+    assert late is not None
+    assert (early.status, early.sync_quality) == (TwinStatus.STALE, 0.0)
+    assert "STALE" in late.anomalies
+    assert np.all(late.position_stddev > early.position_stddev)
+    assert np.array_equal(late.position, last.position)
+    assert last.revision < early.revision < late.revision
+    assert feed(core).status == TwinStatus.OK
+
+
+def test_a_ros_clock_that_stands_still_hides_no_silence() -> None:
+    core = TwinCore(ROBOT)
+    last = feed(core)
+    twin = core.on_silence(last.stamp_ns + MS, silent_ns=100 * MS)
+    assert twin is not None
+    assert twin.status == TwinStatus.STALE
+
+
+def test_before_the_first_state_it_waits_with_no_pose() -> None:
+    twin = TwinCore(ROBOT).on_silence(START)
+    assert twin is not None
+    assert (twin.status, twin.position.size, twin.sync_quality) == (TwinStatus.WAITING, 0, 0.0)
+
+
+def test_a_clock_that_jumps_back_starts_anew() -> None:
+    core = TwinCore(ROBOT)
+    before = feed(core, 30, position=crouched(0.2))
+    stamp = START - 5 * NS
+    after = core.on_state(state(stamp), stamp + MS)
+    assert after is not None
+    assert core.resets["CLOCK_RESET"] == 1
+    assert after.revision == before.revision + 1
+    assert after.base_position == pytest.approx([0.0, 0.0, HEIGHT])
+    assert core.snapshot(before.stamp_ns)[0] is None
+
+
+def test_stale_sources_lower_the_quality_and_are_named() -> None:
+    twin = feed(TwinCore(ROBOT), stale_sources=("imu/pelvis",))
+    assert "STALE imu/pelvis" in twin.anomalies
+    assert twin.sync_quality < 0.5
+
+
+def test_measurements_that_do_not_fit_lower_the_quality() -> None:
+    core, rng = TwinCore(ROBOT), np.random.default_rng(0)
+    feed(core, 50)
+    for _ in range(50):
+        twin = feed(core, position=ROBOT.stand + rng.normal(0.0, 0.05, N))
+    assert twin.nis.max() > 10.0
+    assert twin.sync_quality < 0.5
+
+
+def test_snapshots_of_the_last_second() -> None:
+    core = TwinCore(ROBOT)
+    assert core.snapshot(0)[0] is None
+    feed(core, 300)
+    now = core.latest.stamp_ns  # type: ignore[union-attr]
+    newest, _ = core.snapshot(0)
+    half, _ = core.snapshot(now - 500 * MS + 3 * MS)
+    assert newest is not None
+    assert half is not None
+    assert newest.stamp_ns == now
+    assert half.stamp_ns == now - 500 * MS
+    for stamp, code in ((now - 2 * NS, "EXPIRED"), (now + NS, "FUTURE")):
+        twin, reason = core.snapshot(stamp)
+        assert twin is None
+        assert reason.startswith(code)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=40), st.integers(0, 1000))
+def test_revisions_only_rise_and_replay_gives_the_same_bytes(steps: list[int], seed: int) -> None:
+    def play() -> bytes:
+        core, rng, stamp, out = TwinCore(ROBOT), np.random.default_rng(seed), START, []
+        for kind in steps:
+            stamp += {4: -3 * PERIOD, 5: -100 * PERIOD}.get(kind, PERIOD)
+            q = ROBOT.stand + rng.normal(0.0, 1e-3, N)
+            values = {1: dict(position=q * np.nan), 2: dict(foot_force=rng.normal(0.0, 200.0, (2, 3)))}.get(kind, {})
+            twin = core.on_silence(stamp + 90 * MS) if kind == 6 else core.on_state(
+                state(stamp, **{"position": q, **values}), stamp + MS)
+            out.append(twin)
+        revisions = [t.revision for t in out if t is not None]
+        assert revisions == sorted(set(revisions))
+        return pickle.dumps(out)
+
+    assert play() == play()
+
+
+def test_a_fixed_arm_has_a_twin_too(tmp_path: Any) -> None:
+    robot = load_robot(str(write_robot(tmp_path, arm_data("mjcf", "arm.xml"), ARM_MJCF)))
+    core = TwinCore(robot)
+    nan = np.full(3, np.nan)
+    sample = RobotState(START, 1, np.array([0.1, 0.2]), np.zeros(2), np.zeros(2), np.zeros(2), np.full(4, np.nan), nan,
+                        nan, np.full((2, 3), np.nan), math.nan, math.nan)
+    twin = core.on_state(sample, START + MS)
+    assert twin is not None
+    assert twin.base_position[2] == pytest.approx(0.5)
+    assert twin.support_margin == 0.0
+    prediction, _ = Predictor(robot, 0.5, 0.05).predict(sample)
+    assert prediction.min_joint_margin == pytest.approx(1.4)
+
+
+# --- looking ahead
+
+
+def chunk(rows: np.ndarray, names: tuple[str, ...], stamp_ns: int = START, dt: float = 0.05,
+          **values: Any) -> ActionChunk:
+    base = ActionChunk(stamp_ns, 1, 1, "test", "", names, dt, rows, 1.0)
+    return replace(base, **values)
+
+
+ELBOW = ROBOT.index("left_elbow_joint")
+
+
+def ramp(to: float, steps: int = 10) -> np.ndarray:
+    return np.linspace(ROBOT.stand[ELBOW], to, steps + 1)[1:, None]
+
+
+def test_the_first_violation_is_found_with_its_time() -> None:
+    limit = float(ROBOT.upper[ELBOW])
+    steps = 10
+    look = Preview(ROBOT, 0.05).look(chunk(ramp(limit + 0.2, steps), ("left_elbow_joint",)), ROBOT.stand, START, 0.5)
+    reached = 0.5 * (limit - ROBOT.stand[ELBOW]) / (limit + 0.2 - ROBOT.stand[ELBOW])
+    assert look.code == "LIMIT_POSITION"
+    assert look.code_time == pytest.approx(reached, abs=0.026)
+    assert look.joint_margin == pytest.approx(-0.2)
+    assert look.trajectory[-1, ELBOW] == pytest.approx(limit + 0.2)
+    others = np.delete(look.trajectory, ELBOW, axis=1)
+    assert np.array_equal(others, np.tile(np.delete(ROBOT.stand, ELBOW), (len(look.time), 1)))
+
+
+def test_a_calm_chunk_violates_nothing() -> None:
+    look = Preview(ROBOT, 0.05).look(chunk(ramp(0.8), ("left_elbow_joint",)), ROBOT.stand, START, 0.5)
+    assert look.code == ""
+    assert math.isnan(look.code_time)
+    assert look.joint_margin > 0.1
+    assert look.support_margin > 0.02
+
+
+def test_a_jump_breaks_the_rate_limit() -> None:
+    look = Preview(ROBOT, 0.05).look(chunk(np.full((5, 1), -0.5), ("left_elbow_joint",), dt=0.02), ROBOT.stand, START,
+                                     0.5)
+    assert look.code == "LIMIT_RATE"
+
+
+def test_an_arm_into_the_body_is_a_self_collision_ahead() -> None:
+    names = ("left_shoulder_roll_joint", "left_shoulder_yaw_joint", "left_elbow_joint")
+    here = np.array([ROBOT.stand[ROBOT.index(n)] for n in names])
+    there = np.array([-0.5, -1.2, 0.2])
+    rows = here + np.linspace(0.1, 1.0, 10)[:, None] * (there - here)
+    look = Preview(ROBOT, 0.05).look(chunk(rows, names, dt=0.1), ROBOT.stand, START, 1.0)
+    assert look.self_distance < 0.0
+    assert look.code in ("SELF_COLLISION", "LIMIT_POSITION")
+    assert look.code_time > 0.0
+
+
+@pytest.mark.parametrize(("values", "code"), [
+    (dict(joint_names=("left_elbow",)), "WRONG_NAMES"), (dict(joint_names=()), "WRONG_NAMES"),
+    (dict(positions=np.zeros((3, 2))), "WRONG_LENGTH"), (dict(positions=np.zeros(3)), "WRONG_LENGTH"),
+    (dict(positions=np.zeros((0, 1))), "WRONG_LENGTH"), (dict(positions=np.array([[np.nan]])), "NON_FINITE"),
+    (dict(step_dt=0.0), "OUT_OF_RANGE"), (dict(step_dt=math.nan), "OUT_OF_RANGE")])
+def test_an_unusable_chunk_is_named(values: dict[str, Any], code: str) -> None:
+    bad = chunk(ramp(0.8), ("left_elbow_joint",), **values)
+    assert chunk_problem(ROBOT, bad)[0] == code
+    predictor = Predictor(ROBOT, 0.5, 0.05)
+    assert predictor.on_chunk(bad) == code
+    assert predictor.chunk is None
+    assert predictor.refusals[code] == 1
+
+
+def test_an_older_chunk_does_not_replace_a_newer_one() -> None:
+    predictor = Predictor(ROBOT, 0.5, 0.05)
+    assert predictor.on_chunk(chunk(ramp(0.8), ("left_elbow_joint",), seq=5, epoch=2)) == ""
+    assert predictor.on_chunk(chunk(ramp(0.8), ("left_elbow_joint",), seq=9, epoch=1)) == "OLD_SEQUENCE"
+    assert predictor.predict(state(START))[0].chunk_seq == 5
+
+
+def test_a_chunk_that_has_passed_is_pending_no_more() -> None:
+    predictor = Predictor(ROBOT, 0.5, 0.05)
+    predictor.on_chunk(chunk(ramp(0.8), ("left_elbow_joint",)))
+    assert predictor.predict(state(START))[0].chunk_seq == 1
+    assert predictor.predict(state(START + NS))[0].chunk_seq == 0
+
+
+def test_predictions_are_scored_against_what_came() -> None:
+    predictor = Predictor(ROBOT, 0.5, 0.05)
+    predictor.on_chunk(chunk(ramp(0.5), ("left_elbow_joint",)))
+    path = predictor.predict(state(START))[1]
+    for k in range(1, 60):
+        q = ROBOT.stand.copy()
+        q[ELBOW] = np.interp(k * 0.01, path.time, path.trajectory[:, ELBOW]) + 0.029
+        predictor.on_state(state(START + k * PERIOD, position=q))
+    scored, _ = predictor.predict(state(START + 60 * PERIOD))
+    expected = 0.029 / math.sqrt(N)
+    for error in (scored.error_20ms, scored.error_100ms, scored.error_500ms):
+        assert error == pytest.approx(expected, rel=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(-0.3, 2.0), st.integers(1, 20), st.floats(0.01, 0.2), st.floats(-0.5, 0.3))
+def test_a_path_begins_at_the_measured_pose_and_passes_each_row(to: float, steps: int, dt: float, late: float) -> None:
+    rows = ramp(to, steps)
+    stamp = START + round(late * NS)
+    look = Preview(ROBOT, 0.0).look(chunk(rows, ("left_elbow_joint",), stamp, dt), ROBOT.stand, START, 0.5)
+    assert np.array_equal(look.trajectory[0], ROBOT.stand)
+    between = look.trajectory[:, ELBOW]
+    low, high = sorted((ROBOT.stand[ELBOW], to))
+    assert between.min() >= low - 1e-12
+    assert between.max() <= high + 1e-12
+    if late + steps * dt < 0.5 and late + steps * dt > 0.0:
+        assert look.trajectory[-1, ELBOW] == pytest.approx(to)
