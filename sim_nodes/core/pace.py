@@ -37,3 +37,26 @@ class Pace:
             self.factor = (sim_ns - self._mark[1]) / elapsed
             self._mark = now_ns, sim_ns
         return self.factor
+
+
+class EvenStamps:
+    """Capture stamps spaced as the physics is, on a clock that is read late and now and then steps.
+
+    Reading two clocks one after the other puts their distance off by what happens in between; a stamp may not go
+    back for that. So a stamp follows the one before by a tick, drawn towards the clock by at most 2 %. After a
+    slip of the simulation or a step of the clock (beyond two ticks) the clock is right.
+    """
+
+    def __init__(self, tick_ns: int) -> None:
+        self._tick_ns = tick_ns
+        self._last_ns: int | None = None
+
+    def next(self, clock_ns: int) -> int:
+        """Stamp of the tick that the clock puts at `clock_ns`."""
+        if self._last_ns is None:
+            self._last_ns = clock_ns
+            return clock_ns
+        even = self._last_ns + self._tick_ns
+        off, most = clock_ns - even, self._tick_ns // 50
+        self._last_ns = clock_ns if abs(off) > 2 * self._tick_ns else even + max(-most, min(most, off))
+        return self._last_ns

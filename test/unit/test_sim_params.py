@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import fields
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS, Metronome
 from humanoid_ros.params import ParameterError, from_mapping
-from sim_nodes.core.pace import CATCH_UP, Pace
+from sim_nodes.core.pace import CATCH_UP, EvenStamps, Pace
 from sim_nodes.core.plant import Plant
 from sim_nodes.core.sensors import KINDS, Delivery, SensorParams
 from sim_nodes.core.truth import Truth
@@ -92,3 +95,18 @@ def test_the_tuning_file_says_the_same_as_the_dataclass() -> None:
     values = content["sim_robot"]["ros__parameters"]
     assert set(values) == {f.name for f in fields(SimParams)}
     assert from_mapping("sim_robot", SimParams, values) == SimParams()
+
+
+@given(st.lists(st.integers(-4_000_000, 4_000_000), min_size=1, max_size=200))
+def test_stamps_never_go_back_because_a_clock_was_read_late(errors: list[int]) -> None:
+    stamps, start = EvenStamps(PERIOD), 10**18
+    seen = [stamps.next(start + k * PERIOD + error) for k, error in enumerate(errors)]
+    assert all(0.97 * PERIOD <= b - a <= 1.03 * PERIOD for a, b in itertools.pairwise(seen))
+
+
+def test_stamps_follow_a_clock_that_drifts_and_one_that_steps() -> None:
+    stamps, start = EvenStamps(PERIOD), 10**18
+    drifting = [start + round(k * PERIOD * 1.001) for k in range(2000)]
+    assert abs([stamps.next(c) for c in drifting][-1] - drifting[-1]) < PERIOD
+    stepped = drifting[-1] - 5 * 10**9
+    assert stamps.next(stepped) == stepped, "a wall clock set back by 5 s"
