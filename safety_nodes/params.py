@@ -83,6 +83,8 @@ class GateParams:
                                        low=0.005, high=0.5)
     rebase_tolerance: float = param(0.05, "set-point this near the measured pose before RUN is asked for", "rad",
                                     low=0.005, high=0.5)
+    yield_error: float = param(0.25, "a held joint kept further off its set-point gives way", "rad",
+                               low=0.05, high=1.0)
     emergency_mode: str = param("HOLD", "asked of the robot in an emergency, after the arms stand still",
                                 choices=("HOLD", "CROUCH", "DAMP"))
 

@@ -92,6 +92,7 @@ class GateConfig:
     rate_window: float
     acceleration_window: float
     rebase_tolerance: float
+    yield_error: float
     emergency_mode: str
 
     def __post_init__(self) -> None:

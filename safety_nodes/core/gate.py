@@ -26,6 +26,7 @@ from safety_nodes.core.types import Received
 
 GROUP = "upper_body"
 _EXTRAPOLATE = 0.02  # s: a set-point's target moves on between two commands, at most two periods
+_YIELD_SPEED = 0.3  # share of the command speed
 _REMEMBER = NS // 5  # how long a refusal stands as the reason for holding
 
 
@@ -147,6 +148,20 @@ class Gate:
         self.held += 1
         if self._following():
             point.towards(np.clip(self._pose, point.lower, point.upper), np.zeros(len(self.names)), 1.0)
+        elif reason == "NO_STATE":
+            point.stop()
+        else:
+            self._give_way(self._pose)
+
+    def _give_way(self, pose: Array) -> None:
+        """Hold; a joint that is kept further off than `yield_error` (an obstacle, a weak motor) is not pressed on:
+        its set-point comes back to that distance."""
+        point, limit = self.setpoint, self.config.yield_error
+        error = pose - point.position
+        far = np.abs(error) > limit
+        if bool(far.any()):
+            target = np.clip(pose - np.sign(error) * limit, point.lower, point.upper)
+            point.give_way(target, far, _YIELD_SPEED)
         else:
             point.stop()
 

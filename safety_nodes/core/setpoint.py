@@ -8,6 +8,7 @@ so the fastest allowed speed at distance e is a dt (sqrt(1/4 + 2 e / (a dt^2)) -
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from humanoid_core.robot_model import Array
 
@@ -45,11 +46,20 @@ class SetPoint:
 
     def towards(self, target: Array, target_velocity: Array, scale: float) -> None:
         """One period towards where the target is at its end, moving with it; speed at most `scale` of the limit."""
+        self._advance(self._closing(target, target_velocity, scale))
+
+    def give_way(self, target: Array, which: npt.NDArray[np.bool_], scale: float) -> None:
+        """One period of braking, but the joints in `which` go towards `target`."""
+        still = np.zeros_like(self.velocity)
+        self._advance(np.where(which, self._closing(target, still, scale), still))
+
+    def _closing(self, target: Array, target_velocity: Array, scale: float) -> Array:
         ahead = target - (self.position + target_velocity * self.dt)
         distance = np.abs(ahead)
         closing = np.minimum(distance / self.dt, brake_speed(distance, BRAKE_SHARE * self.acceleration, self.dt))
         top = self.velocity_limit * scale
-        self._advance(np.clip(target_velocity + np.sign(ahead) * closing, -top, top))
+        wanted: Array = np.clip(target_velocity + np.sign(ahead) * closing, -top, top)
+        return wanted
 
     def _advance(self, wanted: Array) -> None:
         step = self.acceleration * self.dt

@@ -310,6 +310,23 @@ def test_a_bad_robot_state_is_no_state(world: GateWorld, bad: dict[str, Any]) ->
     check_history(world.history)
 
 
+def test_a_held_joint_that_meets_an_obstacle_gives_way(world: GateWorld) -> None:
+    """The arm was sent into something: holding must not mean pressing with all it has."""
+    stuck = world.q.copy()
+    for k in range(120):
+        q = _Q.copy()
+        q[ELBOW] -= min(0.008 * k, 0.8)
+        world.tick(world.command(q, np.zeros(17)), state=Received(calm_state(world.ros + PERIOD, position=stuck),
+                                                                  world.mono + PERIOD))
+    for _ in range(200):
+        out = world.tick(permits=(), state=Received(calm_state(world.ros + PERIOD, position=stuck),
+                                                    world.mono + PERIOD))
+    assert out.command is not None
+    assert abs(out.command.position[ELBOW] - stuck[UPPER][ELBOW]) == pytest.approx(GATE.yield_error, abs=0.02)
+    assert out.state == "holding"
+    check_history(world.history)
+
+
 # --- emergency
 
 
