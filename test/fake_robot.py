@@ -46,10 +46,11 @@ class FakeRobot:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._publish, daemon=True),
                          threading.Thread(target=self._spin, daemon=True)]
+        self._threads[1].start()
 
     def start(self) -> FakeRobot:
-        for thread in self._threads:
-            thread.start()
+        """Begin to publish; it listens from the beginning."""
+        self._threads[0].start()
         return self
 
     def listen(self, topic: str) -> list[Any]:
