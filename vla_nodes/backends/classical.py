@@ -34,8 +34,8 @@ TOUCHED, POINTED = 0.008, 0.03
 #: How long touching, pointing or a raised hand is kept before it counts, and after that, s.
 DWELL = {"touch": 0.5, "point": 1.0, "raise": 1.0, "wave": 0.0, "rest": 0.2}
 STAY = {"touch": 0.6, "point": 0.6, "raise": 0.8, "wave": 0.0, "rest": 0.0}
-#: Corrections: smallest worth making (rad), largest steady one that counters sag and friction (m).
-SMALLEST, MOST_BIAS = 0.002, 0.02
+#: Corrections: smallest worth making and largest that keeps to the way (rad), largest steady one that counters sag and friction (m).
+SMALLEST, LARGEST, MOST_BIAS = 0.002, 0.15, 0.02
 #: A thing that moved this far is approached anew, m.
 MOVED = 0.035
 
@@ -285,33 +285,30 @@ class Classical(Backend):
         assert self._memory.target is not None
         assert self._goal is not None
         thing = self._memory.target
-        hand, direction = self.reacher.hand(self._side, q, self._goal.point, stance)
-        if task.verb == "touch":
-            short = float(np.linalg.norm(hand - thing.top))
-            self._short_of = f"{short * 100:.1f} cm short"
-            self._correct(thing.top - np.array([0.0, 0.0, PRESS]), hand, stance, o, t_act, 0.05)
-            return short < TOUCHED
-        to = thing.centre - hand
-        miss = float(np.linalg.norm(np.cross(direction, to)))
-        self._short_of = f"the hand points {miss * 100:.1f} cm past it"
-        away = thing.centre - self._goal.distance * self._goal.axis
-        self._correct(away, hand, stance, o, t_act, 3.0)
-        return miss < POINTED and float(direction @ to) > 0.0
+        touch = task.verb == "touch"
+        mark = thing.top if touch else thing.centre
+        led = self.reacher.led(self._side, q, self._goal.point, stance)
+        short = float(np.linalg.norm(led - mark))
+        self._short_of = f"{short * 100:.1f} cm {'short' if touch else 'past it'}"
+        self._correct(mark - np.array([0.0, 0.0, PRESS if touch else 0.0]), led, stance, o, t_act)
+        return short < (TOUCHED if touch else POINTED)
 
-    def _correct(
-        self, at: Array, hand: Array, stance: Frame, o: Observation, t_act: int, axis_weight: float
-    ) -> None:
-        """Shift the plan so that it ends with the hand at ``at`` (3,), stance frame; once it has arrived, a
+    def _correct(self, at: Array, led: Array, stance: Frame, o: Observation, t_act: int) -> None:
+        """Shift the plan so that it ends with the goal's point at ``at`` (3,), stance frame; once it has arrived, a
         slow integral takes out what is left."""
         assert self._plan is not None
         assert self._goal is not None
+        assert self._memory is not None
         if o.now_ns >= self._arrive_ns:
-            self._bias = self._bias + 0.3 * (at - hand)
+            self._bias = self._bias + 0.3 * (at - led)
             size = float(np.linalg.norm(self._bias))
             self._bias *= min(1.0, MOST_BIAS / max(size, 1e-9))
         end = self._plan.goal
-        delta = self.reacher.refine(self._side, self._goal, at + self._bias, stance, end, axis_weight) - end
-        if SMALLEST < float(np.max(np.abs(delta))) < 0.5:
+        wanted = self.reacher.refine(self._side, self._goal, at + self._bias, self._memory.world(stance), end)
+        if wanted is None:
+            return
+        delta = wanted - end
+        if SMALLEST < float(np.max(np.abs(delta))) < LARGEST:
             self._plan.shift(delta, t_act)
 
     def _success_text(self, task: Task) -> str:

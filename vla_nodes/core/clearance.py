@@ -17,8 +17,10 @@ from humanoid_core.physics import BIT_ROBOT, BIT_THING, build_spec, matrix_quat
 from humanoid_core.robot_model import Array, RobotModel
 from vla_nodes.core.body import Frame
 
-#: Keep this far from table and things, and from oneself, m.
-MARGIN, SELF_MARGIN = 0.012, 0.004
+#: Keep this far from table and things, m.
+MARGIN = 0.012
+#: Keep this far from oneself on the way, m; at a goal, from where corrections go either way; in a correction.
+SELF_MARGIN, SELF_ROOM, SELF_LEAST = 0.004, 0.012, 0.001
 #: Sampling of a path, rad of the joint that moves most.
 STEP = 0.06
 MAX_THINGS = 6
@@ -50,7 +52,8 @@ class Clearance:
         for i in range(MAX_THINGS):
             _obstacle(spec, f"thing_{i}", mujoco.mjtGeom.mjGEOM_CYLINDER, [0.08, 0.13, 0.0])
         model = spec.compile()
-        model.geom_margin[:] = np.where(model.geom_contype == BIT_THING, MARGIN, SELF_MARGIN)
+        model.geom_margin[:] = max(MARGIN, SELF_ROOM)
+        self._thing = model.geom_contype == BIT_THING
         self.kinematics = Kinematics(robot, model)
         self._legs = frozenset(robot.joint_names[i] for i in robot.groups.get("legs", ()))
         self._names = [model.body(int(b)).name for b in model.geom_bodyid]
@@ -72,14 +75,15 @@ class Clearance:
             model.geom_rbound[model.geom(f"thing_{i}").id] = float(np.hypot(radius, half))
             _put(model, f"thing_{i}", world.stance.out(top - np.array([0.0, 0.0, half])), quat)
 
-    def touching(self, q: Array) -> frozenset[tuple[str, str]]:
-        """Pairs of bodies closer than the margin in posture ``q`` (n,)."""
+    def touching(self, q: Array, self_margin: float = SELF_MARGIN) -> frozenset[tuple[str, str]]:
+        """Pairs of bodies closer than their margin in posture ``q`` (n,)."""
         k = self.kinematics
         k.update(q)
         mujoco.mj_collision(k.model, k.data)
         return frozenset(
             tuple(sorted((self._names[c.geom1], self._names[c.geom2])))  # type: ignore[misc]
             for c in k.data.contact[: k.data.ncon]
+            if c.dist < (MARGIN if self._thing[c.geom1] or self._thing[c.geom2] else self_margin)
         )
 
     def lowest(self, link: str, q: Array, up: Array) -> Array | None:

@@ -192,26 +192,30 @@ class Execution:
     def _follow(self, wanted: Array, speed: Array, dt: float) -> None:
         """Step the set-point towards ``wanted`` within the limits.
 
-        Exact while ``wanted`` keeps within them; behind it, the remaining distance d is closed at
-        sqrt(2 a d) relative to ``speed``, so that it does not overshoot (a = half of what is allowed).
+        Exact while ``wanted`` keeps within them; behind it, the remaining distance is closed at a speed relative
+        to ``speed`` from which half the allowed acceleration still stops in time.
         """
         assert self._q is not None
         off = wanted - self._q - speed * dt
-        distance = np.abs(off)
         a = 0.5 * self._acceleration
-        closing = a * dt * (np.sqrt(0.25 + 2.0 * distance / (a * dt * dt)) - 0.5)
-        v = speed + np.sign(off) * np.minimum(distance / dt, closing)
+        v = speed + np.sign(off) * np.minimum(np.abs(off) / dt, _brake(np.abs(off), a, dt))
         v = np.clip(v, self._v - self._acceleration * dt, self._v + self._acceleration * dt)
-        # never faster than can be braked before a joint limit; half of `a` keeps the discrete steps inside it
-        room_up, room_down = np.maximum(self._high - self._q, 0.0), np.maximum(self._q - self._low, 0.0)
-        v = np.minimum(v, np.sqrt(2.0 * a * room_up))
-        v = np.maximum(v, -np.sqrt(2.0 * a * room_down))
+        # never faster than can be braked before a joint limit
+        v = np.minimum(v, _brake(np.maximum(self._high - self._q, 0.0), a, dt))
+        v = np.maximum(v, -_brake(np.maximum(self._q - self._low, 0.0), a, dt))
         top = self._velocity * min(max(self.scale, 0.05), 1.0)
         # slowed down no harder than the acceleration limit, when the scale falls in mid-motion
         top = np.maximum(top, np.minimum(np.abs(self._v) - self._acceleration * dt, self._velocity))
         v = np.clip(v, -top, top)
         self._q = np.clip(self._q + v * dt, self._low, self._high)
         self._v = v
+
+
+def _brake(distance: Array, acceleration: Array, dt: float) -> Array:
+    """Largest speed from which steps of a dt stop within a distance: v^2 / (2 a) + v dt / 2 = d."""
+    step = acceleration * dt
+    speed: Array = step * (np.sqrt(0.25 + 2.0 * distance / (step * dt)) - 0.5)
+    return speed
 
 
 class _Rows:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import NS
 from vla_nodes.core.body import Body, Frame
-from vla_nodes.core.clearance import Clearance, World
+from vla_nodes.core.clearance import SELF_LEAST, SELF_ROOM, Clearance, World
 from vla_nodes.core.ik import ArmIk, Reach, Wish
 from vla_nodes.core.instruction import Refusal
 from vla_nodes.core.motion import Plan
@@ -23,17 +23,18 @@ REACHED = 0.008
 #: The hand comes from this far above a thing, and presses this far into its top, m.
 ABOVE, PRESS = 0.09, 0.004
 #: Slopes of the hand when touching and when pointing, rad below level; the first that works is taken.
-TOUCH_SLOPES = (0.75, 0.55, 0.95, 0.35)
-POINT_SLOPES = (0.6, 0.8, 0.4, 1.0)
+TOUCH_SLOPES = (0.75, 0.5, 0.95)
+POINT_SLOPES = (0.6, 0.85, 1.1)
 #: Distances of the hand point from a thing's centre when pointing, m.
-POINT_DISTANCES = (0.17, 0.2, 0.14)
+POINT_DISTANCES = (0.17, 0.13)
 #: Elbow out, so that the arm passes in front of the body; elbow down; arm high.
 STARTS = (
     {"shoulder_pitch": -0.5, "shoulder_roll": 0.6, "shoulder_yaw": -0.9, "elbow": 0.2},
     {"shoulder_pitch": -0.3, "shoulder_roll": 0.3, "elbow": 0.2},
     {"shoulder_pitch": -0.8, "shoulder_roll": 0.5, "shoulder_yaw": -1.2, "elbow": 0.3},
 )
-TOUCH_AXIS_WEIGHT, POINT_AXIS_WEIGHT = 0.15, 3.0
+#: How much the slope of the hand matters against a comfortable arm.
+AXIS_WEIGHT = 0.15
 OVERLAPS = (0.35, 0.2, 0.0)
 
 
@@ -48,14 +49,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Goal:
-    """Posture ``q`` (n,) and the ones to pass before it; ``axis`` (3,) of the hand in the stance frame and its
-    ``distance`` from the thing's centre (pointing), m; ``point`` (3,) of the hand link that is led."""
+    """Posture ``q`` (n,) and the ones to pass before it; ``axis`` (3,) of the hand in the stance frame;
+    ``point`` (3,) in the hand link's frame that is led to the thing: on the hand, or ahead of it."""
 
     q: Array
     way: tuple[Array, ...]
     axis: Array
     point: Array
-    distance: float = 0.0
 
 
 class Reacher:
@@ -72,53 +72,61 @@ class Reacher:
     def touch(self, side: str, target: Target, world: World, q: Array) -> Goal | Refusal:
         """From above onto the thing's top. ``q`` (n,) the posture to start from, legs as measured."""
         tried = _Tried(side)
+        found: list[_Candidate] = []
         for slope in TOUCH_SLOPES:
             axis = self._sloping(side, target.top, world.stance, q, slope)
             for start in self._starts(side, q):
-                found, point = self._lowest_on(side, target.top - [0.0, 0.0, PRESS], axis, world.stance, start)
-                if not tried.near(found.error):
-                    continue
-                above = self.raised(side, found.q, ABOVE, world.stance)
-                self.clearance.place(world)
-                if above is None or tried.hit(self._hits(found.q)):
-                    continue
-                self.clearance.place(_with(world, target))
-                way = self.clearance.connect(q, above, vias(self.robot, q, side))
-                if way is not None:
-                    tried.add(_travel([q, *way, found.q]), Goal(found.q, tuple(way), axis, point))
-            if tried.goals:
-                return tried.best()
+                reach, point = self._lowest_on(side, target.top - [0.0, 0.0, PRESS], axis, world.stance, start)
+                if tried.near(reach.error):
+                    found.append(_Candidate(_effort(reach.q, start), reach.q, axis, point))
+        self.clearance.place(world)
+        for c in self._roomiest(found):
+            above = self.raised(side, c.q, ABOVE, world.stance)
+            self.clearance.place(world)
+            if above is None or tried.hit(self._hits(c.q)):
+                continue
+            self.clearance.place(_with(world, target))
+            way = self.clearance.connect(q, above, vias(self.robot, q, side))
+            if way is not None:
+                return Goal(c.q, tuple(way), c.axis, c.point)
         return tried.refusal()
 
     def point(self, side: str, target: Target, world: World, q: Array) -> Goal | Refusal:
-        """The hand's axis through the thing's centre, from a hand's length away."""
+        """The hand's axis through the thing's centre, from a hand's length away: a point that far ahead of the
+        hand is brought to the centre, from whichever side the arm finds comfortable."""
         tried = _Tried(side)
-        tip = self.robot.hands[side].point
-        self.clearance.place(_with(world, target))
+        hand = self.robot.hands[side]
+        found: list[_Candidate] = []
         for distance, slope in product(POINT_DISTANCES, POINT_SLOPES):
             axis = self._sloping(side, target.centre, world.stance, q, slope)
+            ahead = hand.point + distance * hand.axis
             for start in self._starts(side, q):
-                at = target.centre - distance * axis
-                found = self._solve(side, at, tip, axis, world.stance, start, POINT_AXIS_WEIGHT)
-                if not tried.near(found.error / 2.0) or found.axis_error > 0.12 or tried.hit(self._hits(found.q)):
-                    continue
-                way = self.clearance.connect(q, found.q, vias(self.robot, q, side))
-                if way is not None:
-                    tried.add(_travel([q, *way]), Goal(found.q, tuple(way[:-1]), axis, tip, distance))
-            if tried.goals:
-                return tried.best()
+                reach = self._solve(side, target.centre, ahead, axis, world.stance, start)
+                if tried.near(reach.error):
+                    found.append(_Candidate(_effort(reach.q, start), reach.q, axis, ahead))
+        self.clearance.place(_with(world, target))
+        for c in self._roomiest(found):
+            if tried.hit(self._hits(c.q)):
+                continue
+            way = self.clearance.connect(q, c.q, vias(self.robot, q, side))
+            if way is not None:
+                return Goal(c.q, tuple(way[:-1]), c.axis, c.point)
         return tried.refusal()
 
-    def refine(self, side: str, goal: Goal, at: Array, stance: Frame, q: Array, axis_weight: float) -> Array:
-        """The posture near ``q`` (n,) with the goal's point of the hand at ``at`` (3,), stance frame."""
-        wish = Wish(side, stance.out(at), goal.point, stance.rotation @ goal.axis, axis_weight)
-        return self.ik.solve(wish, [q], q).q
+    def refine(self, side: str, goal: Goal, at: Array, world: World, q: Array) -> Array | None:
+        """The posture near ``q`` (n,) with the goal's point at ``at`` (3,), stance frame; None when it would
+        bring parts together that the goal keeps apart. Spare freedom stays as in the goal, so that many small
+        corrections do not creep away from what was planned."""
+        wish = Wish(side, world.stance.out(at), goal.point)
+        wanted = self.ik.solve(wish, [q], goal.q).q
+        self.clearance.place(world)
+        new = self.clearance.touching(wanted, SELF_LEAST) - self.clearance.touching(goal.q, SELF_LEAST)
+        return None if new else wanted
 
-    def hand(self, side: str, q: Array, point: Array, stance: Frame) -> tuple[Array, Array]:
-        """(a point of the hand link (3,), pointing direction (3,)) in the stance frame at posture ``q`` (n,)."""
-        k = self.body.kinematics
-        k.update(q)
-        return stance.into(k.position(self.robot.hands[side].link, point)), stance.rotation.T @ k.hand(side)[1]
+    def led(self, side: str, q: Array, point: Array, stance: Frame) -> Array:
+        """Where a point (3,) of the hand link is in the stance frame at posture ``q`` (n,)."""
+        self.body.kinematics.update(q)
+        return stance.into(self.body.kinematics.position(self.robot.hands[side].link, point))
 
     def raised(self, side: str, q: Array, height: float, stance: Frame) -> Array | None:
         """The posture near ``q`` (n,) with the hand ``height`` m higher, or None."""
@@ -131,11 +139,11 @@ class Reacher:
     def _lowest_on(self, side: str, at: Array, axis: Array, stance: Frame, start: Array) -> tuple[Reach, Array]:
         """The hand with its lowest part, whichever that is when it slopes so, at a point: (reach, that part)."""
         point = self.robot.hands[side].point
-        found = self._solve(side, at, point, axis, stance, start, TOUCH_AXIS_WEIGHT)
+        found = self._solve(side, at, point, axis, stance, start)
         for _ in range(2):
             low = self.clearance.lowest(self.robot.hands[side].link, found.q, stance.rotation[:, 2])
             point = point if low is None else low
-            found = self._solve(side, at, point, axis, stance, start, TOUCH_AXIS_WEIGHT)
+            found = self._solve(side, at, point, axis, stance, start)
         return found, point
 
     def _sloping(self, side: str, point: Array, stance: Frame, q: Array, slope: float) -> Array:
@@ -148,11 +156,13 @@ class Reacher:
     def _starts(self, side: str, q: Array) -> list[Array]:
         return [arm(self.robot, q, side, values) for values in STARTS]
 
-    def _solve(
-        self, side: str, at: Array, point: Array, axis: Array, stance: Frame, start: Array, axis_weight: float
-    ) -> Reach:
-        wish = Wish(side, stance.out(at), point, stance.rotation @ axis, axis_weight)
+    def _solve(self, side: str, at: Array, point: Array, axis: Array, stance: Frame, start: Array) -> Reach:
+        wish = Wish(side, stance.out(at), point, stance.rotation @ axis, AXIS_WEIGHT)
         return self.ik.solve(wish, [start], start)
+
+    def _roomiest(self, found: list[_Candidate]) -> list[_Candidate]:
+        """Least contorted first; those that leave no room for corrections last."""
+        return sorted(found, key=lambda c: (bool(self.clearance.touching(c.q, SELF_ROOM)), c.effort))
 
     def _hits(self, q: Array) -> str:
         new = self.clearance.touching(q)
@@ -178,6 +188,8 @@ class Reacher:
 
     def lay(self, plan: Plan, way: Sequence[Array], now_ns: int, slow: float = 1.0) -> None:
         """Append postures to a plan, rounding the corners as far as the way stays clear."""
+        if not way:
+            return
         for overlap in OVERLAPS:
             trial = copy.deepcopy(plan)
             for q in way:
@@ -202,17 +214,24 @@ def _shoulder(robot: RobotModel, side: str) -> str:
     return robot.hands[side].link
 
 
-def _travel(way: Sequence[Array]) -> float:
-    """Largest joint travel of each leg, summed, rad."""
-    return sum(float(np.max(np.abs(b - a))) for a, b in pairwise(way))
+def _effort(q: Array, comfortable: Array) -> float:
+    """How contorted a posture is: joint angles away from the comfortable one, rad."""
+    return float(np.sum(np.abs(q - comfortable)))
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    effort: float
+    q: Array
+    axis: Array
+    point: Array
 
 
 class _Tried:
-    """The candidates for a goal: the shortest that works, or why none does."""
+    """Why none of the candidates for a goal works."""
 
     def __init__(self, side: str) -> None:
         self.side = side
-        self.goals: list[tuple[float, Goal]] = []
         self._error, self._why = float("inf"), ""
 
     def near(self, error: float) -> bool:
@@ -222,12 +241,6 @@ class _Tried:
     def hit(self, what: str) -> bool:
         self._why = f"{what} would collide" if what else self._why
         return bool(what)
-
-    def add(self, travel: float, goal: Goal) -> None:
-        self.goals.append((travel, goal))
-
-    def best(self) -> Goal:
-        return min(self.goals, key=lambda g: g[0])[1]
 
     def refusal(self) -> Refusal:
         if self._error > REACHED:
