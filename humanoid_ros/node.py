@@ -101,6 +101,15 @@ class HumanoidNode(Node):
         self._loops.append(thread)
         return metronome
 
+    def own_loop(self, step: Callable[[], None]) -> None:
+        """Call `step()` again and again, in a thread of its own, until the node ends. A step waits 0.1 s at most."""
+
+        def loop() -> None:
+            while not _stop.is_set():
+                step()
+
+        self._loops.append(threading.Thread(target=_guarded(loop), name=f"{self.get_name()}-own", daemon=True))
+
     def diagnostics(self, report: Callable[[], tuple[int, str, Mapping[str, object]]]) -> None:
         """Publish `report() -> (level, message, values)` on `diagnostics` once a second."""
         self.advertise("diagnostics")

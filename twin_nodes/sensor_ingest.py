@@ -10,20 +10,21 @@ from typing import Any
 from humanoid_core.robot import RobotError, RobotModel, load_robot
 from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS
-from humanoid_core.types import JointSample, SensorHealth
+from humanoid_core.types import SensorHealth
 from humanoid_ros.convert import from_msg
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
+from humanoid_ros.polled import Polled
 from twin_nodes.core.ingest import IngestCore
 from twin_nodes.core.other_checks import PictureStamp
 from twin_nodes.core.verdict import IngestConfig
 from twin_nodes.params import IngestParams
-from twin_nodes.polled import NeverWakes, Polled
 
 JOINTS = "joint_states"
 PICTURES = ("image", "depth")
 #: Without joint samples the other sources are read this often.
 IDLE_PERIOD_S = 0.02
+PICTURE_PERIOD_NS, HEALTH_PERIOD_NS = 20_000_000, 100_000_000
 #: Bytes of a serialized picture before its pixels may begin; they hold the stamp, which changes anyway.
 HEAD = 64
 
@@ -40,57 +41,51 @@ class SensorIngest(HumanoidNode):
                               disagreement=p.disagreement)
         self.core = IngestCore({t: self.robot.sources[t] for t in known}, self.robot, config)
         self.advertise("ingest/robot_state", "ingest/sensor_health")
-        group = NeverWakes()
-        self._polled = [Polled(self, t, group) for t in known
-                        if t != JOINTS and self.robot.sources[t].kind not in PICTURES]
-        self._pictures = [Polled(self, t, group, raw=True) for t in known if self.robot.sources[t].kind in PICTURES]
-        self._joint_ns = 0
+        self._joints = Polled(self, JOINTS)
+        self._others = [Polled(self, t) for t in known if t != JOINTS and self.robot.sources[t].kind not in PICTURES]
+        self._pictures = [Polled(self, t, raw=True) for t in known if self.robot.sources[t].kind in PICTURES]
+        self._next_health_ns = self._next_picture_ns = 0
         self._counted: dict[str, int] = {}
         self._health: SensorHealth | None = None
-        self.subscribe(JOINTS, self._on_joints)
-        self.steady_timer(IDLE_PERIOD_S, self._on_idle)
-        self.steady_timer(0.1, self._on_health)
+        self.own_loop(self._step)
         self.diagnostics(self._report)
 
-    def _on_joints(self, sample: JointSample) -> None:
-        self._joint_ns = time.monotonic_ns()
-        self._read_others()
-        now_ns = self.now_ns()
-        if now_ns <= 0:  # use_sim_time and no clock yet: nothing can be judged
-            return
-        output = self.core.on_sample(JOINTS, sample, now_ns)
-        if output.state is not None:
-            self.send("ingest/robot_state", output.state)
-        for event in output.events:
-            self.get_logger().warning(event)
-
-    def _on_idle(self) -> None:
-        for source in self._pictures:
-            self._offer(source.topic, [picture_stamp(data) for data in source.take()])
-        if time.monotonic_ns() - self._joint_ns > IDLE_PERIOD_S * NS / 2:
-            self._read_others()
-
-    def _read_others(self) -> None:
-        for source in self._polled:
+    def _step(self) -> None:
+        """Everything that the core does happens in this one thread: wait for joints, read what else came, publish."""
+        self._joints.wait(IDLE_PERIOD_S)
+        joints = [from_msg(message) for message in self._joints.take()]
+        for source in self._others:
             self._offer(source.topic, [from_msg(message) for message in source.take()])
+        self._offer(JOINTS, joints)
+        mono_ns = time.monotonic_ns()
+        if mono_ns >= self._next_picture_ns:
+            self._next_picture_ns = mono_ns + PICTURE_PERIOD_NS
+            for source in self._pictures:
+                self._offer(source.topic, [picture_stamp(data) for data in source.take()])
+        if mono_ns >= self._next_health_ns:
+            # Whole periods are kept while it is on time, so that the rate is the table's.
+            self._next_health_ns = max(self._next_health_ns + HEALTH_PERIOD_NS, mono_ns + HEALTH_PERIOD_NS // 2)
+            self._send_health()
 
     def _offer(self, topic: str, samples: list[Any]) -> None:
         """The time is read after the messages: one that came in between must not look as if from the future."""
         if not samples:
             return
         now_ns = self.now_ns()
-        if now_ns <= 0:
+        if now_ns <= 0:  # use_sim_time and no clock yet: nothing can be judged
             return
         for sample in samples:
-            for event in self.core.on_sample(topic, sample, now_ns).events:
+            output = self.core.on_sample(topic, sample, now_ns)
+            if output.state is not None:
+                self.send("ingest/robot_state", output.state)
+            for event in output.events:
                 self.get_logger().warning(event)
 
-    def _on_health(self) -> None:
+    def _send_health(self) -> None:
         now_ns = self.now_ns()
-        if now_ns <= 0:
-            return
-        self._health = self.core.health(now_ns)
-        self.send("ingest/sensor_health", self._health)
+        if now_ns > 0:
+            self._health = self.core.health(now_ns)
+            self.send("ingest/sensor_health", self._health)
 
     def _report(self) -> tuple[int, str, dict[str, object]]:
         """Once a second; also the place where new refusals go to the log, one line a source."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 import numpy as np
 from humanoid_twin.srv import Calibrate, Snapshot, WhatIf
 
 from humanoid_core.robot import load_robot
-from humanoid_core.timing import MS, NS, Metronome
+from humanoid_core.timing import MS, NS
 from humanoid_core.types import ActionChunk, JointSample, RobotState, TwinState, TwinStatus
-from humanoid_ros import qos
 from humanoid_ros.convert import doubles, from_msg, stamp_from_msg, to_msg
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
+from humanoid_ros.polled import Polled
 from twin_nodes.core.prediction import Predictor, as_prediction
 from twin_nodes.core.preview import chunk_problem
 from twin_nodes.core.twin import TwinConfig, TwinCore
@@ -23,13 +22,14 @@ from twin_nodes.params import TwinParams
 
 #: Three quarters of the twin's period: of states at 200 Hz every second one is used, of slower ones each.
 SPACING_NS = 7_500_000
+PERIOD_S = 0.01
 GHOST_EACH = 2
 LONGEST_HORIZON = 5.0
 NO_STATE = "NO_STATE: no measurement came yet; is sensor_ingest running?"
 
 
 class TwinSync(HumanoidNode):
-    """Converts, asks the cores, publishes. The core is shared with the thread that notices silence."""
+    """Converts, asks the cores, publishes. Measurements come in a thread of their own; chunks and services share it."""
 
     def __init__(self) -> None:
         super().__init__("twin_sync")
@@ -38,28 +38,33 @@ class TwinSync(HumanoidNode):
         self.core = TwinCore(self.robot, TwinConfig(p.stale_ms, p.position_noise, contact_share=p.contact_share))
         self.predictor = Predictor(self.robot, p.horizon, p.self_distance_cap)
         self._lock = threading.Lock()
-        self._stamp_ns = 0
+        self._stamp_ns = self._next_ns = 0
         self._heard_ns = time.monotonic_ns()
         self._silence_ns = round(p.stale_ms * MS)
         self._resets = 0
         self.advertise("twin/state", "twin/joint_states", "twin/prediction")
-        row = qos.topic("ingest/robot_state")
-        self.create_subscription(qos.message_type(row.type), row.name, self._on_message, qos.profile(row))
+        self._measured = Polled(self, "ingest/robot_state")
         self.subscribe("vla/action_chunk", self._on_chunk)
         self.create_service(WhatIf, "twin/what_if", self._what_if)
         self.create_service(Snapshot, "twin/snapshot", self._snapshot)
         self.create_service(Calibrate, "twin/calibrate", self._calibrate)
         self.steady_timer(0.1, self._predict)
-        self.steady_loop(100.0, self._watch)
+        self.own_loop(self._step)
         self.diagnostics(self._report)
 
-    def _on_message(self, message: Any) -> None:
-        """Decides by the stamp before anything is converted: half of the messages end here."""
-        stamp_ns = stamp_from_msg(message.header.stamp)
-        if 0 <= stamp_ns - self._stamp_ns < SPACING_NS:
-            return
-        self._stamp_ns = stamp_ns
-        self._on_state(from_msg(message))
+    def _step(self) -> None:
+        """Wait for a measurement, one period at most, and look whether the robot fell silent."""
+        self._measured.wait(PERIOD_S)
+        for message in self._measured.take():
+            stamp_ns = stamp_from_msg(message.header.stamp)
+            # Decided by the stamp before anything is converted: half of the messages end here.
+            if not 0 <= stamp_ns - self._stamp_ns < SPACING_NS:
+                self._stamp_ns = stamp_ns
+                self._on_state(from_msg(message))
+        mono_ns = time.monotonic_ns()
+        if mono_ns - self._heard_ns > self._silence_ns and mono_ns >= self._next_ns:
+            self._next_ns = mono_ns + round(PERIOD_S * NS)
+            self._on_silence(mono_ns)
 
     def _on_state(self, state: RobotState) -> None:
         with self._lock:
@@ -80,10 +85,8 @@ class TwinSync(HumanoidNode):
             ghost = JointSample(twin.stamp_ns, self.robot.joint_names, twin.position, twin.velocity)
             self.send("twin/joint_states", ghost)
 
-    def _watch(self, mono_ns: int, _metronome: Metronome) -> None:
+    def _on_silence(self, mono_ns: int) -> None:
         """100 times a second on the monotonic clock: silence is said, never guessed."""
-        if mono_ns - self._heard_ns <= self._silence_ns:
-            return
         with self._lock:
             twin = self.core.on_silence(self.now_ns(), mono_ns - self._heard_ns)
             if twin is not None:
@@ -100,7 +103,12 @@ class TwinSync(HumanoidNode):
             state, twin = self.core.latest, self.core.state
             if state is None or twin is None or twin.status != TwinStatus.OK:
                 return
-            prediction, _ = self.predictor.predict(state, twin.base_orientation)
+            chunk = self.predictor.pending(state.stamp_ns)
+        # Only this thread looks ahead; measurements go on meanwhile.
+        look = self.predictor.preview.look(chunk, state.position, state.stamp_ns, self.predictor.horizon,
+                                           twin.base_orientation)
+        with self._lock:
+            prediction = self.predictor.expect(look, chunk, state.stamp_ns)
         self.send("twin/prediction", prediction)
 
     def _what_if(self, request: WhatIf.Request, response: WhatIf.Response) -> WhatIf.Response:
@@ -112,12 +120,12 @@ class TwinSync(HumanoidNode):
             code, detail = "OUT_OF_RANGE", f"horizon = {horizon} s, at most {LONGEST_HORIZON} s"
         with self._lock:
             state, twin = self.core.latest, self.core.state
-            if not code and state is not None and twin is not None:
-                now = state.stamp_ns
-                look = self.predictor.preview.look(chunk, state.position, now if chunk.stamp_ns else 0, horizon,
-                                                   twin.base_orientation)
-                response.prediction = to_msg(as_prediction(look, now, chunk.seq, horizon))
-                response.time, response.trajectory = doubles(look.time), doubles(look.trajectory)
+        if not code and state is not None and twin is not None:
+            now = state.stamp_ns
+            look = self.predictor.preview.look(chunk, state.position, now if chunk.stamp_ns else 0, horizon,
+                                               twin.base_orientation)
+            response.prediction = to_msg(as_prediction(look, now, chunk.seq, horizon))
+            response.time, response.trajectory = doubles(look.time), doubles(look.trajectory)
         response.ok = not code and state is not None
         response.reason = f"{code}: {detail}" if code else "" if response.ok else NO_STATE
         return response

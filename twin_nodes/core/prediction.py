@@ -50,17 +50,26 @@ class Predictor:
         self._due = deque(late)
 
     def predict(self, state: RobotState, base_orientation: Array | None = None) -> tuple[TwinPrediction, Look]:
-        """From the newest state; a chunk whose last row has passed is pending no more."""
-        chunk = self.chunk
-        if chunk is not None and chunk.stamp_ns + len(chunk.positions) * chunk.step_dt * NS < state.stamp_ns:
-            chunk = None
+        """Look ahead from the newest state and remember what is expected."""
+        chunk = self.pending(state.stamp_ns)
         look = self.preview.look(chunk, state.position, state.stamp_ns, self.horizon, base_orientation)
+        return self.expect(look, chunk, state.stamp_ns), look
+
+    def pending(self, stamp_ns: int) -> ActionChunk | None:
+        """The newest chunk; one whose last row has passed is pending no more."""
+        chunk = self.chunk
+        if chunk is None or chunk.stamp_ns + len(chunk.positions) * chunk.step_dt * NS < stamp_ns:
+            return None
+        return chunk
+
+    def expect(self, look: Look, chunk: ActionChunk | None, stamp_ns: int) -> TwinPrediction:
+        """Remember the look for scoring, and put it into words."""
         for slot, ahead in enumerate(AHEAD_MS):
             if ahead <= self.horizon * 1e3:
                 expected = np.array([np.interp(ahead / 1e3, look.time, column) for column in look.trajectory.T])
-                self._due.append((state.stamp_ns + ahead * MS, slot, expected))
-        return as_prediction(look, state.stamp_ns, chunk.seq if chunk is not None else 0, self.horizon,
-                             tuple(s**0.5 for s in self._square)), look
+                self._due.append((stamp_ns + ahead * MS, slot, expected))
+        return as_prediction(look, stamp_ns, chunk.seq if chunk is not None else 0, self.horizon,
+                             tuple(s**0.5 for s in self._square))
 
     def clear(self) -> None:
         """Stamps jumped back: what was expected of the old time line is void."""

@@ -1,0 +1,65 @@
+"""Subscriptions that the executor leaves alone: emptied by whoever wants them, or waited for one by one.
+
+An rclpy executor gathers every entity of the node anew for each message, which costs several times what reading
+the message costs. A node whose work hangs on one fast topic waits for that topic alone and reads the others then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
+
+from humanoid_core.timing import NS
+from humanoid_ros import qos
+
+
+class NeverWakes(CallbackGroup):
+    """The executor does not wait for what is in this group."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        return None
+
+
+class Polled:
+    """One topic of the table, for one thread. ``raw``: messages come as serialized bytes."""
+
+    def __init__(self, node: Node, topic: str, raw: bool = False) -> None:
+        row = qos.topic(topic)
+        self.topic, self._raw, self._type = topic, raw, qos.message_type(row.type)
+        self._context = node.context
+        self._subscription = node.create_subscription(self._type, topic, _unused, qos.profile(row),
+                                                      callback_group=NeverWakes(), raw=raw)
+        self._wait_set: Any = None
+
+    def take(self) -> Iterator[Any]:
+        """Messages that came since the last call, oldest first."""
+        while True:
+            with self._subscription.handle:
+                taken = self._subscription.handle.take_message(self._type, self._raw)
+            if taken is None:
+                return
+            yield taken[0]
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when a message is there, or after the timeout."""
+        handle = self._subscription.handle
+        if self._wait_set is None:
+            self._wait_set = rclpy_implementation.WaitSet(1, 0, 0, 0, 0, 0, self._context.handle)
+        with handle:
+            self._wait_set.clear_entities()
+            self._wait_set.add_subscription(handle)
+            self._wait_set.wait(round(timeout_s * NS))
+
+
+def _unused(_message: Any) -> None:
+    raise AssertionError("a polled subscription is never called back")
