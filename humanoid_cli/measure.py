@@ -167,15 +167,15 @@ def moved_after(record: Record, robot: RobotModel, since: float) -> float:
 
 
 def levels(record: Record) -> list[Span]:
-    """The safety level over time; neighbours with the same level and cause are one span."""
+    """The safety level over time; neighbours with the same level and cause (but for its figures) are one span."""
     spans: list[Span] = []
     for at, status in record.seen.get("safety/status", []):
         t = (at - record.start_ns) / NS
         if not -0.5 <= t <= (record.end_ns - record.start_ns) / NS:
             continue
         level = Level(status.level)
-        if spans and (spans[-1].level, spans[-1].cause) == (level, status.cause):
-            spans[-1] = Span(level, status.cause, spans[-1].begin, t)
+        if spans and (spans[-1].level, spans[-1].cause.split()[:2]) == (level, status.cause.split()[:2]):
+            spans[-1] = Span(level, spans[-1].cause, spans[-1].begin, t)
         else:
             spans.append(Span(level, status.cause, t, t))
     return spans

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 Rgb = NDArray[np.uint8]
 Frame = tuple[float, Rgb]  # s after the instruction, picture
-HEIGHT, OUTSIDE = 240, (320, 240)
+HEIGHT = 240
+#: Rendered size, and the part of it that shows the robot and the table: rows, columns.
+OUTSIDE, CROP = (640, 480), (slice(40, 415), slice(90, 590))
 FPS = 10
 
 
@@ -68,7 +70,7 @@ def outside_frames(record: Record, robot: RobotModel, sim: Mapping[str, Any], ti
                 adr = model.joint(f"{item.name} free").qposadr[0]
                 data.qpos[adr : adr + 3], data.qpos[adr + 3 : adr + 7] = item.position, item.orientation
             mujoco.mj_forward(model, data)
-            frames.append((float(t), camera.picture(data).rgb))
+            frames.append((float(t), camera.picture(data).rgb[CROP]))
     finally:
         camera.close()
     return frames

@@ -6,8 +6,9 @@ import base64
 import html
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LEVEL_COLOUR = {Level.SAFE: "#2e8b57", Level.CAUTION: "#d9b310", Level.WARNING: "#e07b00", Level.DANGER: "#c0392b",
                 Level.EMERGENCY: "#7d0000"}
 MOVING = 0.05  # rad: joints that were told to move more than this are drawn
+SHADES = ("#c9d3df", "#a9c7e8", "#cfe3cf", "#eed9b7", "#d8c9e6", "#e8b9b4")
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fafafa;margin:0 auto;max-width:68rem;padding:1.5rem}
 h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.1rem;margin:2rem 0 .5rem}table{border-collapse:collapse}
@@ -111,30 +113,54 @@ def _axes(rows: int = 1, height: float = 2.4) -> Any:
 
 
 def _timeline(record: Record) -> Any:
-    canvas, (ax,) = _axes(height=1.9)
-    for span in levels(record):
-        ax.barh(0, max(span.end - span.begin, 0.01), left=span.begin, color=LEVEL_COLOUR[span.level], height=0.6)
-    for i, (t, text) in enumerate(_moments(record)):
-        ax.axvline(t, color="#333", lw=0.8)
-        ax.annotate(text, (t, 0.35 + 0.22 * (i % 3)), fontsize=7, xytext=(2, 0), textcoords="offset points")
-    ax.set_ylim(-0.4, 1.1)
-    ax.set_yticks([0], ["level"])
+    """Four lanes: the safety level, and what policy, gate and robot were doing."""
+    canvas, (ax,) = _axes(height=2.6)
+    end = (record.end_ns - record.start_ns) / NS
+    lanes = [[(s.begin, s.end, s.level.name, LEVEL_COLOUR[s.level]) for s in levels(record)]]
+    for _, topic, read in LANES:
+        changes = [c for c in _changes(record, topic, read) if c[0] <= end]
+        texts = list(dict.fromkeys(text for _, text in changes))
+        lanes.append([(t, stop, text, SHADES[texts.index(text) % len(SHADES)])
+                      for (t, text), (stop, _) in pairwise([*changes, (end, "")])])
+    for y, spans in enumerate(lanes):
+        for begin, stop, text, colour in spans:
+            begin = max(begin, -0.5)
+            ax.barh(-y, max(stop - begin, 0.01), left=begin, color=colour, height=0.7, edgecolor="white", lw=0.5)
+            if stop - begin > 0.012 * (end + 0.5) * (len(text) + 1):
+                ax.text(begin, -y, f" {text}", va="center", fontsize=7, color="white" if y == 0 else "#222")
+    for at, event, _ in record.deaths:
+        if math.isfinite(at):
+            ax.axvline(at, color="#c0392b", lw=1.5)
+            ax.annotate(str(event), (at, 0.5), fontsize=8, color="#c0392b", xytext=(3, 0), textcoords="offset points")
+    ax.set_ylim(-3.5, 0.9)
+    ax.set_yticks([0, -1, -2, -3], ["safety level", *(name for name, _, _ in LANES)])
+    ax.set_xlim(-0.5, max(end, 0.5))
     return canvas
 
 
-def _moments(record: Record) -> list[tuple[float, str]]:
-    """(s, text) of changes of the policy's state, of the robot's mode and of processes that ended."""
+#: Name, topic and what is read of it.
+LANES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("policy", "vla/status", lambda m: str(m.state)),
+    ("gate", "safety/gate", lambda m: str(m.state)),
+    ("robot", "robot/mode", lambda m: str(m.mode.name)),
+)
+
+
+def _changes(record: Record, topic: str, read: Callable[[Any], str]) -> list[tuple[float, str]]:
+    """(s after the instruction, text) whenever the text of a topic changes."""
     out: list[tuple[float, str]] = []
-    for topic, read in (("vla/status", lambda m: f"policy {m.state}"), ("robot/mode", lambda m: f"mode {m.mode.name}"),
-                        ("safety/gate", lambda m: f"gate {m.state}")):
-        last = None
-        for at, message in record.seen.get(topic, []):
-            text, t = read(message), (at - record.start_ns) / NS
-            if text != last and t >= -0.3:
-                out.append((t, text))
-            last = text
+    for at, message in record.seen.get(topic, []):
+        text = read(message)
+        if not out or out[-1][1] != text:
+            out.append(((at - record.start_ns) / NS, text))
+    return out
+
+
+def _moments(record: Record) -> list[tuple[float, str]]:
+    """Changes of all lanes and processes that ended, in order of time."""
+    out = [(t, f"{name} {text}") for name, topic, read in LANES for t, text in _changes(record, topic, read)]
     out += [(at, str(event)) for at, event, _ in record.deaths if math.isfinite(at)]
-    return sorted(out)
+    return sorted(moment for moment in out if moment[0] >= -0.3)
 
 
 def _events(record: Record) -> str:
@@ -155,6 +181,7 @@ def _distance_plot(told: Told, record: Record) -> Any:
     if not rows:
         return None
     canvas, (ax,) = _axes()
+    rows = [r for r in rows if r[0] >= -0.5] or rows
     t = [r[0] for r in rows]
     ax.plot(t, [r[1].left_hand_distance * 100 for r in rows], label="left hand")
     ax.plot(t, [r[1].right_hand_distance * 100 for r in rows], label="right hand")
@@ -177,6 +204,7 @@ def _joint_plot(told: Told, record: Record) -> Any:
         ax.plot(t, measured[:, i], lw=1.0, color="#2c5aa0", label="measured")
         ax.set_ylabel(told.robot.joint_names[i].removesuffix("_joint"), rotation=0, ha="right", fontsize=8)
     axes[0].legend(fontsize=8, frameon=False, ncols=2, loc="upper right")
+    axes[0].set_xlim(-0.5, None)
     return canvas
 
 
