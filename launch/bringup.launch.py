@@ -36,6 +36,7 @@ def node_actions(graph, namespace=""):
             package="humanoid_twin",
             executable=node.executable,
             name=node.name,
+            exec_name=node.name,
             namespace=namespace,
             parameters=parameters,
             remappings=list(node.remap.items()),
