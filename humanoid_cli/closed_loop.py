@@ -94,13 +94,10 @@ class ClosedLoop:
         if self.params.depth_noise > 0.0:
             noise = self._rng.normal(0.0, self.params.depth_noise, depth.shape) * (depth > 0.0)
             depth = depth + noise.astype(np.float32)
-        commanded = self.execution.commanded
-        whole = EMPTY
-        if commanded is not None:
-            whole = state.position.copy()
-            whole[self.execution.index] = commanded
+        commanded = self.execution.commanded if self.execution.moving else None
         later = now + round(self.params.delay * NS)
-        return Observation(now, later, picture.rgb, depth, self.k, state, state, whole)
+        return Observation(now, later, picture.rgb, depth, self.k, state, state,
+                           EMPTY if commanded is None else commanded)
 
     def run(self, instruction: str) -> Episode:
         """Follow one instruction until the policy has finished, it takes too long, or the robot falls."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,7 +93,7 @@ def test_the_straight_way_through_the_table_is_seen_and_gone_around() -> None:
     assert way is not None
     assert len(way) > 1
     legs = [start, *way]
-    assert all(clearance.blocked(a, b) == "" for a, b in zip(legs, legs[1:], strict=False))
+    assert all(clearance.blocked(a, b) == "" for a, b in itertools.pairwise(legs))
     clearance.place(World(STANCE, float("nan"), float("nan")))
     assert clearance.blocked(start, over) == "", "without a table there is nothing in the way"
 

@@ -151,7 +151,9 @@ def image(stamp_ns: int, encoding: str = "rgb8") -> ImageSample:
     return ImageSample(stamp_ns, encoding, data)
 
 
-def gather(*, image_ns: int = T, depth_ns: int = T, state_ns: int = T, depth: str = "32FC1", rgb: str = "rgb8") -> Gather:
+def gather(
+    *, image_ns: int = T, depth_ns: int = T, state_ns: int = T, depth: str = "32FC1", rgb: str = "rgb8"
+) -> Gather:
     g = Gather(ROBOT.n)
     g.set_intrinsics(K)
     g.add_image(image(image_ns, rgb))

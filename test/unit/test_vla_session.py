@@ -108,7 +108,8 @@ def test_an_instruction_is_followed_until_the_policy_says_it_is_done() -> None:
 
 
 def test_nothing_begins_without_leave() -> None:
-    for level, accept, silent in ((Level.DANGER, False, False), (Level.WARNING, False, False), (Level.SAFE, True, True)):
+    cases = (Level.DANGER, False, False), (Level.WARNING, False, False), (Level.SAFE, True, True)
+    for level, accept, silent in cases:
         w = World(patience=2.0)
         w.level, w.accept_new, w.silent = level, accept, silent
         number = w.session.instruct("wave", w.now)

@@ -34,7 +34,8 @@ TOUCHED, POINTED = 0.008, 0.03
 #: How long touching, pointing or a raised hand is kept before it counts, and after that, s.
 DWELL = {"touch": 0.5, "point": 1.0, "raise": 1.0, "wave": 0.0, "rest": 0.2}
 STAY = {"touch": 0.6, "point": 0.6, "raise": 0.8, "wave": 0.0, "rest": 0.0}
-#: Corrections: smallest worth making and largest that keeps to the way (rad), largest steady one that counters sag and friction (m).
+#: Corrections: smallest worth making and largest that keeps to the way (rad), largest steady one against sag and
+#: friction (m).
 SMALLEST, LARGEST, MOST_BIAS = 0.002, 0.15, 0.02
 #: A thing that moved this far is approached anew, m.
 MOVED = 0.035
@@ -89,7 +90,7 @@ class Classical(Backend):
         if self._plan is None:
             begin = o.latest.position.copy()
             if len(o.commanded):
-                begin[self._upper] = o.commanded[self._upper]
+                begin[self._upper] = o.commanded
             self._plan = Plan(self.robot, begin, o.now_ns)
             self._begun_ns = self._since_ns = o.now_ns
         self._plan.forget_before(o.stamp_ns)

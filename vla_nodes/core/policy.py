@@ -16,7 +16,7 @@ class Observation:
 
     ``stamp_ns`` capture time of the oldest part; ``now_ns`` when it is handed over; ``image`` uint8[h, w, 3];
     ``depth`` float32[h, w] m; ``k`` (3, 3); ``state`` the robot when the picture was taken, ``latest`` the
-    newest; ``commanded`` (n,) the posture last commanded, empty when nothing is commanded.
+    newest; ``commanded`` the set-points of the ``upper_body`` joints in mid-motion, empty when it stands still.
     """
 
     stamp_ns: int
