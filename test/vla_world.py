@@ -101,7 +101,8 @@ class World:
         """Send a goal; returns a function that gives the result once there is one, and the goal's handle."""
         wait_for(self.client.server_is_ready, 30.0, "the action server")
         sent = self.client.send_goal_async(
-            self._kind.Goal(prompt=prompt, timeout=timeout), feedback_callback=lambda m: self.feedback.append(m.feedback))
+            self._kind.Goal(prompt=prompt, timeout=timeout),
+            feedback_callback=lambda m: self.feedback.append(m.feedback))
         wait_for(sent.done, 30.0, "the goal's acceptance")
         handle = sent.result()
         assert handle.accepted

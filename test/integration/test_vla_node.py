@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -67,7 +69,7 @@ def test_a_touch_over_the_action(world: World, policy: Process) -> None:
     assert chunk.stamp_ns <= chunk.inference_start_ns <= chunk.inference_end_ns
     assert len(chunk.positions) * chunk.step_dt >= 1.0
     commands = [c for c, _ in world.commands]
-    assert all(b.seq > a.seq for a, b in zip(commands, commands[1:], strict=False))
+    assert all(b.seq > a.seq for a, b in itertools.pairwise(commands))
     assert {c.epoch for c in commands} == {chunk.epoch}
     wait_for(lambda: _quiet(world), 60.0, "silence once the arm is back")
     off = np.abs(world.plant.data.qpos[world.plant._qadr] - ROBOT.rest)[UPPER]
@@ -76,8 +78,6 @@ def test_a_touch_over_the_action(world: World, policy: Process) -> None:
 
 def _quiet(world: World) -> bool:
     """No command for half a second."""
-    import time
-
     return not world.commands or time.monotonic() - world.commands[-1][1] > 0.5
 
 
