@@ -53,16 +53,16 @@ def _health(x: Tick) -> list[Finding]:
         return [Finding("NEVER_SEEN", "ingest/sensor_health", NEVER, limit, DANGER)]
     if silent(health.mono_ns, x.now_ns, limit):
         return [Finding("STALE", "ingest/sensor_health", (x.now_ns - health.mono_ns) / NS, limit, WARNING)]
-    found, sure = [], False
+    fine = health.value.all_required_ok
+    found = []
     for s in health.value.sources:
         source = x.robot.sources.get(s.topic)
-        if source is None or s.state == "ok" or not (source.required or s.backup):
-            continue
-        sure = True
-        code = "BACKUP_ACTIVE" if s.backup else "NEVER_SEEN" if s.state == "waiting" else "STALE"
-        found.append(Finding(code, s.topic, s.age_ms * 1e-3, source.max_age_ms * 1e-3,
-                             CAUTION if s.backup else DANGER))
-    if not health.value.all_required_ok and not sure:
+        if s.backup:
+            found.append(Finding("BACKUP_ACTIVE", s.topic, s.age_ms * 1e-3, 0.0, CAUTION))
+        elif not fine and source is not None and source.required and s.state != "ok":
+            code = "NEVER_SEEN" if s.state == "waiting" else "STALE"
+            found.append(Finding(code, s.topic, s.age_ms * 1e-3, source.max_age_ms * 1e-3, DANGER))
+    if not fine and all(f.severity < DANGER for f in found):
         found.append(Finding("STALE", "ingest/sensor_health", 0.0, 0.0, DANGER))
     return found
 
