@@ -12,11 +12,13 @@ import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
 
 from humanoid_core.robot import load_robot
+from humanoid_core.timing import NS
 from humanoid_core.types import BatterySample, ImuSample, JointSample, MotorSample, WrenchSample
 from humanoid_ros import qos
-from humanoid_ros.convert import from_msg, to_msg
+from humanoid_ros.convert import from_msg, stamp_to_msg, to_msg
 
 Change = Callable[[Any], Any]
 
@@ -27,7 +29,7 @@ class FakeRobot:
     ``pause`` holds the topics in it back. Everything received with ``listen`` is in ``got[topic]``.
     """
 
-    def __init__(self, rate: float = 200.0) -> None:
+    def __init__(self, rate: float = 200.0, simulated_clock: bool = False) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = Node("fake_robot", context=self.context)
@@ -36,6 +38,10 @@ class FakeRobot:
         self.got: dict[str, list[Any]] = {}
         self._rng = np.random.default_rng(3)
         self._rate = rate
+        # Simulated time runs with the wall's, begins at 1000 s, and jumps by `jump_ns` when a test sets that.
+        self.jump_ns = 0
+        self._zero_ns = time.time_ns() - 1000 * NS if simulated_clock else 0
+        self._clock = self.node.create_publisher(Clock, "/clock", 10) if simulated_clock else None
         self._publishers: dict[str, Any] = {}
         for topic in ("joint_states", *(i.topic for i in self.robot.imus), *(f.topic for f in self.robot.feet),
                       "battery_state", "motor_status"):
@@ -93,10 +99,16 @@ class FakeRobot:
         out["joint_states"] = JointSample(stamp_ns, robot.joint_names, robot.stand + noise[0], noise[1], noise[3])
         return out
 
+    def now_ns(self) -> int:
+        return time.time_ns() - self._zero_ns + self.jump_ns
+
     def _publish(self) -> None:
         period, start, tick = 1.0 / self._rate, time.monotonic(), 0
         while not self._stop.is_set():
-            for topic, sample in self.samples(time.time_ns(), tick).items():
+            now_ns = self.now_ns()
+            if self._clock is not None:
+                self._clock.publish(Clock(clock=stamp_to_msg(now_ns)))
+            for topic, sample in self.samples(now_ns, tick).items():
                 change = self.changes.get(topic)
                 if change is not None:
                     sample = change(sample)

@@ -13,6 +13,8 @@ class IngestParams:
 
     robot: str = param("g1", "robot file: a name in config/robots, or a path")
     future_ms: float = param(5.0, "how far a stamp may lie ahead of now", "ms", 0.0, 1000.0)
+    clock_lag_ms: float = param(50.0, "the same with use_sim_time: samples may overtake /clock, a topic of its own",
+                                "ms", 0.0, 1000.0)
     handback_ms: float = param(500.0, "how long a source must be good before it takes over from its backup", "ms",
                                0.0, 60000.0)
     position_margin: float = param(0.2, "beyond its limits at which a joint position cannot be true", "rad or m",

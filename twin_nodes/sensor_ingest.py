@@ -37,8 +37,9 @@ class SensorIngest(HumanoidNode):
         p = declare(self, IngestParams)
         self.robot = load_robot(p.robot)
         known = _known_sources(self.robot, p.watch_camera)
-        config = IngestConfig(future_ms=p.future_ms, handback_ms=p.handback_ms, position_margin=p.position_margin,
-                              disagreement=p.disagreement)
+        simulated = bool(self.get_parameter("use_sim_time").value)
+        config = IngestConfig(p.clock_lag_ms if simulated else p.future_ms, p.handback_ms,
+                              position_margin=p.position_margin, disagreement=p.disagreement)
         self.core = IngestCore({t: self.robot.sources[t] for t in known}, self.robot, config)
         self.advertise("ingest/robot_state", "ingest/sensor_health")
         self._joints = Polled(self, JOINTS)

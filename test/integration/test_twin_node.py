@@ -109,3 +109,23 @@ def test_it_ends_cleanly_while_it_works(start: Start, robot: FakeRobot) -> None:
     process.signal(signal.SIGTERM)
     assert process.wait() == 0
     assert "Traceback" not in process.output
+
+
+def test_a_simulated_clock_that_jumps_back_starts_both_nodes_anew(start: Start, domain: int) -> None:
+    robot = FakeRobot(simulated_clock=True)
+    try:
+        twins, states = robot.listen("twin/state"), robot.listen("ingest/robot_state")
+        ingest, twin = start("sensor_ingest", use_sim_time=True), start("twin_sync", use_sim_time=True)
+        robot.start()
+        wait_for(lambda: twins and twins[-1].status == TwinStatus.OK, what="a twin in step with simulated time")
+        assert 1000 * 10**9 < twins[-1].stamp_ns < 2000 * 10**9
+        before = twins[-1]
+        robot.jump_ns = -500 * 10**9
+        wait_for(lambda: twins[-1].stamp_ns < before.stamp_ns - 400 * 10**9 and twins[-1].status == TwinStatus.OK,
+                 what="a twin in step with the new time")
+        assert twins[-1].revision > before.revision
+        wait_for(lambda: states[-1].stale_sources == (), what="every source to come again")
+        for process in (ingest, twin):
+            wait_for(lambda p=process: "CLOCK_RESET" in p.output, what="the reason in the log")
+    finally:
+        robot.end()
