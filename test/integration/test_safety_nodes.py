@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import Process, wait_for
+from conftest import EXECUTABLES, Process, wait_for
 from humanoid_twin.srv import ResetEStop
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -113,5 +114,18 @@ def test_sensor_noise_and_moving_arms_raise_no_alarm(rig: Rig) -> None:
 @pytest.mark.parametrize(("node", "cls"), [("safety_monitor", MonitorParams), ("command_gate", GateParams)])
 def test_the_yaml_says_what_the_dataclass_says(node: str, cls: type) -> None:
     content = yaml.safe_load((ROOT / "config" / "nodes" / f"{node}.yaml").read_text())
-    assert from_mapping(node, cls, content[node]["ros__parameters"]) == cls()
-    assert set(content[node]["ros__parameters"]) == set(cls.__dataclass_fields__)  # type: ignore[attr-defined]
+    assert from_mapping(node, cls, content["/**"]["ros__parameters"]) == cls()
+    assert set(content["/**"]["ros__parameters"]) == set(cls.__dataclass_fields__)  # type: ignore[attr-defined]
+
+
+def test_the_keyboard_stops_and_its_end_does_not_release(rig: Rig, run_process: Callable[..., Process]) -> None:
+    program = str(EXECUTABLES / "humanoid-twin")
+    rig.act(epoch=1)
+    stop = run_process([program, "estop", "--press"])
+    wait_for(lambda: rig.gate("latched") and rig.last("robot/mode").mode == Mode.HOLD, 30, "HOLD")
+    stop.signal(signal.SIGINT)
+    assert stop.wait() == 0
+    reset = run_process([program, "estop", "--reset", "--operator", "Ada"])
+    assert reset.wait(30) == 1
+    assert "RESET_PRESSED" in reset.output
+    assert rig.level() == Level.EMERGENCY

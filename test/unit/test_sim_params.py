@@ -92,7 +92,7 @@ def test_at_the_nodes_step_the_robot_takes_5_ns_from_eight_directions(degrees: i
 
 def test_the_tuning_file_says_the_same_as_the_dataclass() -> None:
     content = yaml.safe_load((ROOT / "config" / "nodes" / "sim_robot.yaml").read_text())
-    values = content["sim_robot"]["ros__parameters"]
+    values = content["/**"]["ros__parameters"]
     assert set(values) == {f.name for f in fields(SimParams)}
     assert from_mapping("sim_robot", SimParams, values) == SimParams()
 

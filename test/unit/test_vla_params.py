@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_tuning_file_and_parameters_agree() -> None:
     text = (ROOT / "config" / "nodes" / "vla_policy.yaml").read_text()
-    values = yaml.safe_load(text)["vla_policy"]["ros__parameters"]
+    values = yaml.safe_load(text)["/**"]["ros__parameters"]
     assert from_mapping("vla_policy", VlaParams, values) == VlaParams()
     assert list(values) == [f.name for f in dataclasses.fields(VlaParams)]
     for field in dataclasses.fields(VlaParams):
