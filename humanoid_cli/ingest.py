@@ -18,6 +18,7 @@ from humanoid_cli.errors import BadInput
 from humanoid_cli.figures import Figure, check_writable, write_figures
 from humanoid_core.robot import RobotModel, SourceSpec, load_robot
 from humanoid_core.timing import MS, NS
+from humanoid_core.topics import TOPICS
 from humanoid_core.types import SensorHealth
 from humanoid_replay.errors import BagError
 from humanoid_replay.reader import BagReader
@@ -131,6 +132,8 @@ def _source_names(bag: BagReader, robot: RobotModel | None) -> dict[str, str]:
         if topic.type not in KINDS or topic.count == 0:
             continue
         relative = topic.name.lstrip("/")
+        if any(f"/{relative}".endswith(f"/{t.name}") for t in TOPICS.values() if t.publisher != "robot"):
+            continue  # what the suite itself said, such as the ghost robot's joints
         if robot is None:
             found[topic.name] = relative
             continue

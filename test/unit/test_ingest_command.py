@@ -114,6 +114,23 @@ def test_a_recording_of_our_own_robot_is_judged_by_its_file(tmp_path: Path) -> N
     assert report.health.all_required_ok
 
 
+def test_what_the_suite_itself_published_is_no_sensor(tmp_path: Path) -> None:
+    world = IngestWorld()
+    with BagWriter(tmp_path / "bag") as bag:
+        for _ in range(20):
+            world.now += 5 * MS
+            for topic in ("joint_states", "imu/pelvis"):
+                data = serialize_message(to_msg(world.samples()[topic]))
+                bag.write(f"r1/{topic}", TOPICS[topic].type, world.now + MS, data)
+            ghost = serialize_message(to_msg(world.joints()))
+            bag.write("r1/twin/joint_states", TOPICS["twin/joint_states"].type, world.now + MS, ghost)
+    for robot in (None, load_robot("g1")):
+        report = ingest_bag(tmp_path / "bag", robot, IngestConfig())
+        assert len(report.sources) == 2
+        assert report.unused == ("/r1/twin/joint_states (JointState)",)
+        assert report.states >= 19
+
+
 def test_a_missing_required_source_is_named(tmp_path: Path) -> None:
     world = IngestWorld()
     world.changes["imu/pelvis"] = lambda s: None
