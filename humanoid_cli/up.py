@@ -39,7 +39,7 @@ def up(graph_name: str, robot: str | None, seed: int | None, settings: list[str]
         signal.signal(number, lambda *_: stop.set())
     supervisor = Supervisor(graph, prefixed(console, graph), namespace=namespace)
     console.print(f"{graph.name}: {graph.description}; {len(graph.nodes)} nodes, ROS_DOMAIN_ID="
-                  f"{os.environ.get('ROS_DOMAIN_ID', '0')}. Ctrl-C ends all of them.")
+                  f"{os.environ.get('ROS_DOMAIN_ID', '0')}. Ctrl-C ends all of them.", soft_wrap=True)
     with supervisor:
         while not stop.wait(0.05):
             for event in supervisor.poll():
@@ -54,7 +54,8 @@ def up(graph_name: str, robot: str | None, seed: int | None, settings: list[str]
     if supervisor.failure is not None:
         name = supervisor.failure.node
         last = supervisor.last_line(name)
-        console.print(f"{supervisor.failure}; it is required, so the graph ends. Its last line: {last}", style="red")
+        console.print(f"{supervisor.failure}; it is required, so the graph ends. Its last line: {last}", style="red",
+                      soft_wrap=True)
         return 1
     if not stop.is_set():
         console.print("every node has ended", style="red")
