@@ -80,11 +80,12 @@ class Clearance:
         k = self.kinematics
         k.update(q)
         mujoco.mj_collision(k.model, k.data)
-        return frozenset(
-            tuple(sorted((self._names[c.geom1], self._names[c.geom2])))  # type: ignore[misc]
-            for c in k.data.contact[: k.data.ncon]
-            if c.dist < (MARGIN if self._thing[c.geom1] or self._thing[c.geom2] else self_margin)
-        )
+        contact = k.data.contact
+        pairs = contact.geom
+        limit = np.where(self._thing[pairs].any(axis=1), MARGIN, self_margin)
+        close = pairs[contact.dist < limit]
+        names = self._names
+        return frozenset((min(names[a], names[b]), max(names[a], names[b])) for a, b in close.tolist())
 
     def lowest(self, link: str, q: Array, up: Array) -> Array | None:
         """Lowest part (3,) of a link's shapes in the link's frame at posture ``q`` (n,), the middle of an edge

@@ -123,7 +123,7 @@ class ArmIk:
             direction = k.hand(wish.side)[1]
             turn = k.rotation_jacobian(link)[:, index]
             residuals.append(wish.axis_weight * (direction - wish.axis))
-            jacobians.append(wish.axis_weight * np.cross(turn.T, direction).T)
+            jacobians.append(wish.axis_weight * (_skew(direction).T @ turn))
         return np.concatenate(residuals), np.vstack(jacobians)
 
     def _outcome(self, wish: Wish, q: Array) -> Reach:
@@ -133,6 +133,11 @@ class ArmIk:
         direction = k.hand(wish.side)[1]
         angle = 0.0 if wish.axis is None else float(np.arccos(np.clip(direction @ wish.axis, -1.0, 1.0)))
         return Reach(q, error, angle)
+
+
+def _skew(v: Array) -> Array:
+    """The matrix (3, 3) with skew(v) @ w = v x w."""
+    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
 
 
 def _cost(reach: Reach) -> float:

@@ -142,8 +142,10 @@ class Reacher:
         found = self._solve(side, at, point, axis, stance, start)
         for _ in range(2):
             low = self.clearance.lowest(self.robot.hands[side].link, found.q, stance.rotation[:, 2])
-            point = point if low is None else low
-            found = self._solve(side, at, point, axis, stance, start)
+            if low is None or found.error > 3 * REACHED:
+                break
+            point = low
+            found = self._solve(side, at, point, axis, stance, start, found.q)
         return found, point
 
     def _sloping(self, side: str, point: Array, stance: Frame, q: Array, slope: float) -> Array:
@@ -156,9 +158,11 @@ class Reacher:
     def _starts(self, side: str, q: Array) -> list[Array]:
         return [arm(self.robot, q, side, values) for values in STARTS]
 
-    def _solve(self, side: str, at: Array, point: Array, axis: Array, stance: Frame, start: Array) -> Reach:
+    def _solve(
+        self, side: str, at: Array, point: Array, axis: Array, stance: Frame, posture: Array, start: Array | None = None
+    ) -> Reach:
         wish = Wish(side, stance.out(at), point, stance.rotation @ axis, AXIS_WEIGHT)
-        return self.ik.solve(wish, [start], start)
+        return self.ik.solve(wish, [posture if start is None else start], posture)
 
     def _roomiest(self, found: list[_Candidate]) -> list[_Candidate]:
         """Least contorted first; those that leave no room for corrections last."""
