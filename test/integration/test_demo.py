@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import wait_for
-from test_up import HUMANOID_TWIN, nodes_of
+from test_up_graph import HUMANOID_TWIN, nodes_of
 
 TOUCH = "touch the blue ball with your left hand"
 
