@@ -24,6 +24,8 @@ class MonitorParams:
     state_max_age: float = param(0.04, "age of the joint sample that stops motion", "s", low=0.005, high=0.1)
     health_timeout: float = param(0.5, "silence of ingest/sensor_health", "s", low=0.1, high=2.0)
     twin_timeout: float = param(0.1, "silence of twin/state", "s", low=0.02, high=1.0)
+    gate_timeout: float = param(0.1, "silence of robot/joint_command after it was heard once", "s",
+                                low=0.03, high=1.0)
     estop_timeout: float = param(0.5, "silence of a stop source that counts as pressed", "s", low=0.1, high=1.0)
     override_timeout: float = param(0.5, "silence of an override that counts as a lost link", "s", low=0.1, high=1.0)
     suspend_gap: float = param(0.1, "pause of the monitor itself after which nothing heard is believed", "s",

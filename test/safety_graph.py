@@ -33,7 +33,12 @@ class Graph:
                  "SAFE and a holding gate")
 
     def move(self, epoch: int = 1) -> None:
-        """A motion is under way and the arm is fast. Like a policy should, it starts anew when it was held."""
+        """A motion is under way and the arm is fast."""
+        wait_for(self.mover(epoch), 20, "the arm in motion")
+
+    def mover(self, epoch: int) -> Callable[[], bool]:
+        """Begin a motion; the answer says whether the arm is fast. Like a policy should, it starts anew when it
+        was held."""
         self.rig.act(epoch)
         epochs = itertools.count(1000 * (epoch + 1))
 
@@ -43,7 +48,7 @@ class Graph:
                 self.rig.act(next(epochs))
             return self.rig.gate("passing") and self.rig.elbow_speed() > 0.2
 
-        wait_for(fast, 20, "the arm in motion")
+        return fast
 
 
 @pytest.fixture(name="graph")

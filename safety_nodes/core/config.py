@@ -25,6 +25,7 @@ class MonitorConfig:
     state_max_age: float
     health_timeout: float
     twin_timeout: float
+    gate_timeout: float
     estop_timeout: float
     override_timeout: float
     suspend_gap: float

@@ -86,6 +86,14 @@ def test_a_gate_that_hung_starts_from_rest_and_the_measured_pose(graph: Graph) -
     graph.move(epoch=2)
 
 
+def test_a_gate_that_was_killed_is_named_and_the_policy_loses_its_leave(graph: Graph) -> None:
+    graph.move()
+    graph.gate.signal(signal.SIGKILL)
+    wait_for(lambda: graph.rig.level() == 3, 10, "DANGER")
+    assert "DIED: command_gate" in graph.rig.last("safety/status").cause
+    assert graph.rig.last("safety/permit").scale == 0.0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_gate_that_is_ended_leaves_the_robot_in_hold(graph: Graph, number: int) -> None:
     graph.move()

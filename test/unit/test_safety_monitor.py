@@ -161,6 +161,15 @@ def test_a_joint_that_does_not_follow_is_named(world: MonitorWorld) -> None:
     assert ("TRACKING", "left_elbow_joint") in {(v.code, v.subject) for v in verdict.violations}
 
 
+def test_a_gate_that_falls_silent_takes_the_policys_leave(world: MonitorWorld) -> None:
+    command = JointCommand(world.ros, 1, 1, "command_gate", ("left_elbow_joint",), np.array([1.0]))
+    last = Received(command, world.mono + 10 * MS)
+    assert world.ticks(10, command=last).level == Level.SAFE
+    verdict = world.ticks(2, command=last)
+    assert verdict.level == Level.DANGER
+    assert ("DIED", "command_gate") in {(v.code, v.subject) for v in verdict.violations}
+
+
 # --- emergency stop
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from safety_nodes.core.rules import (
     battery,
     estop,
+    gate_silence,
     joint_position,
     joint_torque,
     joint_velocity,
@@ -43,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     Rule("override", override.check, stop=True),
     Rule("publisher", publisher.check),
     Rule("suspended", suspended.check),
+    Rule("gate_silence", gate_silence.check),
     Rule("staleness", staleness.check),
     Rule("shape", shape.check),
     Rule("non_finite", non_finite.check),
