@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 
@@ -15,6 +16,7 @@ import pytest
 import rclpy
 from action_msgs.msg import GoalStatus
 from conftest import Process, wait_for
+from unit.robots import ARM_MJCF, arm_data, write_robot
 from vla_world import World
 
 from humanoid_core.robot import load_robot
@@ -157,4 +159,11 @@ def test_a_wrong_parameter_is_one_line_and_exit_code_2(start: Start, params: dic
     process = start("vla_policy", **params)
     assert process.wait(30.0) == 2
     assert word in process.output
+    assert "Traceback" not in process.output
+
+
+def test_a_robot_that_the_policy_cannot_move_is_refused_by_name(start: Start, tmp_path: Path) -> None:
+    process = start("vla_policy", robot=write_robot(tmp_path, arm_data("mjcf", "arm.xml"), ARM_MJCF))
+    assert process.wait(30.0) == 2
+    assert "camera" in process.output
     assert "Traceback" not in process.output

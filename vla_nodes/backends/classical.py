@@ -34,6 +34,8 @@ TOUCHED, POINTED = 0.008, 0.03
 #: How long touching, pointing or a raised hand is kept before it counts, and after that, s.
 DWELL = {"touch": 0.5, "point": 1.0, "raise": 1.0, "wave": 0.0, "rest": 0.2}
 STAY = {"touch": 0.6, "point": 0.6, "raise": 0.8, "wave": 0.0, "rest": 0.0}
+#: For people.
+STAGES = {"look": "looking", "move": "on the way", "dwell": "at the goal", "back": "on the way back"}
 #: Corrections: smallest worth making and largest that keeps to the way (rad), largest steady one against sag and
 #: friction (m).
 SMALLEST, LARGEST, MOST_BIAS = 0.002, 0.15, 0.02
@@ -66,7 +68,7 @@ class Classical(Backend):
         self._begun_ns = self._arrive_ns = self._since_ns = 0
         self._good_s = 0.0
         self._failure: Refusal | None = None
-        self._success = ""
+        self._success = self._short_of = ""
         self._moved = False
         self._attempts = 0
 
@@ -126,7 +128,7 @@ class Classical(Backend):
         progress = (o.now_ns - self._begun_ns) / max(end - self._begun_ns, 1)
         progress = 1.0 if self._success else float(np.clip(0.9 * progress, 0.0, 0.9))
         state = "acting" if self._stage in ("move", "dwell", "back") else "looking"
-        code, detail = "", self._success or f"{self._stage}"
+        code, detail = "", self._success or STAGES.get(self._stage, self._stage)
         if self._failure is not None:
             state, code, detail = "failed", self._failure.code, self._failure.detail
         elif self._success:

@@ -21,11 +21,14 @@ _VIA_PITCH, _VIA_ROLL, _VIA_ELBOW = (0.9, 0.5, 0.1, -0.4), (0.25, 0.6), (-0.85, 
 
 
 class PostureError(ValueError):
-    """The robot's arms do not have the joints that these postures are made of."""
+    """The robot has not what these postures are made of; the text says what is missing."""
 
 
 def check(robot: RobotModel) -> None:
-    """Refuse a robot whose arm joints have other names."""
+    """Refuse a robot without eyes or hands, or whose arm joints have other names."""
+    if robot.camera is None or not robot.hands or "upper_body" not in robot.groups:
+        lacks = "camera" if robot.camera is None else "hands" if not robot.hands else "joint group 'upper_body'"
+        raise PostureError(f"robot '{robot.name}' has no {lacks}, which the classical policy needs")
     for side in robot.hands:
         for joint in _NEEDED:
             if f"{side}_{joint}_joint" not in robot.joint_names:
