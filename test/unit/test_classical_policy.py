@@ -133,3 +133,19 @@ def test_a_push_in_mid_reach_does_not_keep_it_from_touching(loop: ClosedLoop) ->
     assert episode.verdict is not None
     assert episode.verdict.success, episode.verdict.reason
     assert not episode.fallen
+
+
+def test_a_hand_in_the_way_of_the_view_is_taken_home_first(loop: ClosedLoop) -> None:
+    """Cancelled over the table: the arm hides part of the thing that the next task is about."""
+    loop.params = LoopParams(delay=0.1, timeout=5.0)
+    assert loop.run("touch the red cube").reason == "TIMEOUT"
+    loop.params = LoopParams(delay=0.1)
+    BACKEND.start("wave")
+    assert_well(loop, loop.run("point at the red cube"))
+
+
+def test_an_interrupted_reach_goes_on_with_what_was_seen_before(loop: ClosedLoop) -> None:
+    loop.params = LoopParams(delay=0.1, timeout=5.0)
+    assert loop.run("touch the red cube").reason == "TIMEOUT"
+    loop.params = LoopParams(delay=0.1)
+    assert_well(loop, loop.run("touch the red cube"))

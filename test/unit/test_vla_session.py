@@ -267,3 +267,14 @@ def test_an_answer_that_comes_after_the_epoch_changed_is_dropped() -> None:
     assert dict(w.session.status(w.now).refusals)["OLD_EPOCH"] == 1
     w.run(0.5)
     assert w.starts == ["rest"]
+
+
+def test_one_late_command_is_no_interruption_but_a_wrong_clock_is() -> None:
+    w = World(resumes=0)
+    w.session.instruct("wave", w.now)
+    w.run(1.0)
+    w.gate = ("halting", "FUTURE")
+    w.run(0.5)
+    assert {c.epoch for c in w.commands} == {1}
+    w.run(1.0)
+    assert w.status == ("failed", "FUTURE")

@@ -35,7 +35,13 @@ TOUCHED, POINTED = 0.008, 0.03
 DWELL = {"touch": 0.5, "point": 1.0, "raise": 1.0, "wave": 0.0, "rest": 0.2}
 STAY = {"touch": 0.6, "point": 0.6, "raise": 0.8, "wave": 0.0, "rest": 0.0}
 #: For people.
-STAGES = {"look": "looking", "move": "on the way", "dwell": "at the goal", "back": "on the way back"}
+STAGES = {
+    "look": "looking",
+    "clear": "taking the arms out of the view",
+    "move": "on the way",
+    "dwell": "at the goal",
+    "back": "on the way back",
+}
 #: Corrections: smallest worth making and largest that keeps to the way (rad), largest steady one against sag and
 #: friction (m).
 SMALLEST, LARGEST, MOST_BIAS = 0.002, 0.15, 0.02
@@ -69,7 +75,7 @@ class Classical(Backend):
         self._good_s = 0.0
         self._failure: Refusal | None = None
         self._success = self._short_of = ""
-        self._moved = False
+        self._moved = self._cleared = False
         self._attempts = 0
 
     def start(self, instruction: str) -> Refusal | None:
@@ -77,8 +83,11 @@ class Classical(Backend):
         if isinstance(task, Refusal):
             self._task = None
             return task
+        # the same task again was interrupted: what it looked for may now be hidden behind its own hand
+        known = self._memory if task == self._task and self._stage != "finished" else None
         self._task = task
         self._reset()
+        self._memory = known
         return None
 
     # --- one step -------------------------------------------------------------------------------------------
@@ -106,6 +115,8 @@ class Classical(Backend):
             self._pursue(task, o, stance, t_act)
             if self._stage == "back":
                 self._go_back(world, t_act)
+        elif self._stage == "clear" and o.now_ns >= self._plan.end_ns:
+            self._stage, self._begun_ns = "look", o.now_ns
         elif self._stage == "back" and o.now_ns >= self._plan.end_ns:
             self._stage = "finished"
         return self._decide(o)
@@ -127,7 +138,7 @@ class Classical(Backend):
         end = self._arrive_ns or o.now_ns + 4 * NS
         progress = (o.now_ns - self._begun_ns) / max(end - self._begun_ns, 1)
         progress = 1.0 if self._success else float(np.clip(0.9 * progress, 0.0, 0.9))
-        state = "acting" if self._stage in ("move", "dwell", "back") else "looking"
+        state = "acting" if self._stage in ("move", "dwell", "clear", "back") else "looking"
         code, detail = "", self._success or STAGES.get(self._stage, self._stage)
         if self._failure is not None:
             state, code, detail = "failed", self._failure.code, self._failure.detail
@@ -153,12 +164,15 @@ class Classical(Backend):
         assert self._plan is not None
         assert self._memory is not None
         if task.verb in ("touch", "point"):
-            found, why = choose(view, task.colour, task.kind)
+            found, why = self._memory.target, ""
             if found is None:
-                if o.now_ns - self._begun_ns > LOOK_TIME * NS:
+                found, why = choose(view, task.colour, task.kind)
+            if found is None:
+                if o.now_ns - self._begun_ns > LOOK_TIME * NS and not self._clear_view(world, t_act):
                     self._fail(Refusal("NOT_FOUND", why))
                 return
-            self._memory.aim(found)
+            if self._memory.target is None:
+                self._memory.aim(found)
             world = self._memory.world(world.stance)
             outcome = self._plan_reach(task, found, world, t_act)
         else:
@@ -168,6 +182,19 @@ class Classical(Backend):
             return
         self._stage, self._moved = "move", True
         self._arrive_ns = self._plan.end_ns
+
+    def _clear_view(self, world: World, t_act: int) -> bool:
+        """Take the arms home, once, when they may hide what is looked for; False when they do not."""
+        assert self._plan is not None
+        if self._cleared:
+            return False
+        self._cleared = True
+        for side in self.robot.hands:
+            self._tidy(side, world, t_act)
+        if self._plan.end_ns < t_act:
+            return False
+        self._stage, self._moved = "clear", True
+        return True
 
     def _fail(self, refusal: Refusal) -> None:
         """Give up where nothing has been moved yet."""

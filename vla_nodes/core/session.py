@@ -18,6 +18,9 @@ from vla_nodes.core.execution import Execution, ExecutionParams
 from vla_nodes.core.instruction import Refusal
 from vla_nodes.core.policy import Decision, Observation
 
+#: Refusals of the gate that do not end the epoch.
+SOFT = frozenset({"STALE", "FUTURE", "ZERO_STAMP", "OLD_SEQUENCE"})
+
 
 @dataclass(frozen=True)
 class SessionParams:
@@ -89,7 +92,7 @@ class Session:
         self._state, self._code, self._detail = "idle", "", ""
         self._active = self._starting = self._looking = False
         self._progress = self._confidence = self._inference_ms = 0.0
-        self._since_ns = self._deadline_ns = self._look_ns = self._good_ns = self._moved_ns = 0
+        self._since_ns = self._deadline_ns = self._look_ns = self._good_ns = self._moved_ns = self._soft_ns = 0
         self._leave_ns: int | None = None
         self._resumes = 0
         self._permit: tuple[Permit, int] | None = None
@@ -158,8 +161,14 @@ class Session:
         """Why the gate, since motion began, does not follow; ''while it does, or has not yet heard of it."""
         gate = self._gate
         if gate is None or gate.state == "passing" or gate.stamp_ns < self._moved_ns + 100 * MS:
+            self._soft_ns = gate.stamp_ns if gate is not None else 0
             return ""
-        return "" if gate.reason in ("", "NO_COMMAND") else gate.reason
+        if gate.reason in ("", "NO_COMMAND"):
+            return ""
+        # one command that came too late, say, does not end a motion; if it goes on, something is wrong
+        if gate.reason in SOFT and gate.stamp_ns - self._soft_ns < NS:
+            return ""
+        return gate.reason
 
     def _interrupt(self, code: str, now_ns: int) -> None:
         """Motion was cut short: a new epoch, later, from the measured pose."""
