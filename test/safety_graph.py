@@ -12,6 +12,9 @@ from conftest import Process, wait_for
 from rig import NAMES, ROBOT, UPPER, Heard, Rig, Speaker
 
 from humanoid_core.types import Level
+from safety_nodes.params import GateParams
+
+SUSPEND_GAP = GateParams().suspend_gap
 
 SPEED, ACCELERATION = ROBOT.command_velocity[UPPER], ROBOT.command_acceleration[UPPER]
 
@@ -76,6 +79,8 @@ def check_commands(heard: list[Heard]) -> None:
         ticks = b.value.seq - a.value.seq
         assert ticks >= 1
         assert (np.abs(q - a.value.position) <= SPEED * 0.01 * ticks + 1e-9).all()
+        if (b.value.stamp_ns - a.value.stamp_ns) * 1e-9 > SUSPEND_GAP and not v.any():
+            continue  # the gate itself was held up for so long that the robot has stopped by itself meanwhile
         assert (np.abs(v - a.value.velocity) <= ACCELERATION * 0.01 * ticks + 1e-6).all()
 
 
