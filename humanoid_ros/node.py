@@ -24,6 +24,7 @@ from humanoid_core.timing import NS, Metronome
 from humanoid_ros import qos
 from humanoid_ros.convert import from_msg, to_msg
 from humanoid_ros.params import ParameterError
+from humanoid_ros.realtime import raise_priority
 
 OK, WARN, ERROR = 0, 1, 2
 _LEVELS = {OK: DiagnosticStatus.OK, WARN: DiagnosticStatus.WARN, ERROR: DiagnosticStatus.ERROR}
@@ -37,6 +38,9 @@ class HumanoidNode(Node):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.unreadable = Refusals()
+        #: Ask for real-time priority at the start; for nodes that a robot's safety waits for.
+        self.realtime = False
+        self._no_realtime = ""
         self._publishers_by_topic: dict[str, Any] = {}
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._loops: list[threading.Thread] = []
@@ -119,6 +123,8 @@ class HumanoidNode(Node):
     def _send_diagnostics(self) -> None:
         assert self._diagnose is not None
         level, message, values = self._diagnose()
+        if self.realtime:
+            values = {**values, "real-time priority": self._no_realtime or "yes"}
         values = {**values, **{f"unreadable {code}": count for code, count in self.unreadable.items()}}
         status = DiagnosticStatus(level=_LEVELS[level], name=self.get_name(), message=message,
                                   hardware_id=self.get_namespace())
@@ -128,6 +134,11 @@ class HumanoidNode(Node):
         self.publisher("diagnostics").publish(array)
 
     def start_loops(self) -> None:
+        """Start the node's own loops; called once, when everything is built."""
+        if self.realtime:
+            self._no_realtime = raise_priority()
+            if self._no_realtime:
+                self.get_logger().warning(f"no real-time priority: {self._no_realtime}")
         # What exists now lives as long as the node: the collector need not look at it in every pass.
         gc.collect()
         gc.freeze()

@@ -21,6 +21,7 @@ class CommandGate(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("command_gate")
+        self.realtime = True
         self.params = declare(self, GateParams)
         config = core_config("command_gate", GateConfig, self.params)
         self.gate = Gate(load_robot(self.params.robot), config)
@@ -35,11 +36,12 @@ class CommandGate(HumanoidNode):
         self.loop = self.steady_loop(self.params.rate, self._tick)
 
     def _tick(self, now_ns: int, loop: Metronome) -> None:
-        ros_ns = self.now_ns()
         states = self._states.take(now_ns)
+        permits, commands = self._permits.take(now_ns), self._commands.take(now_ns)
+        ros_ns = self.now_ns()  # after the last message was taken: none can be from later
         inputs = GateInputs(
-            tuple(Received(x.open(), x.arrival_ns, x.sender) for x in self._permits.take(now_ns)),
-            tuple(Received(x.open(), x.arrival_ns, x.sender) for x in self._commands.take(now_ns)),
+            tuple(Received(x.open(), x.arrival_ns, x.sender) for x in permits),
+            tuple(Received(x.open(), x.arrival_ns, x.sender) for x in commands),
             Received(states[-1].open(), states[-1].arrival_ns, states[-1].sender) if states else None)
         out = self.gate.step(now_ns, ros_ns, inputs)
         if out.command is not None:

@@ -32,6 +32,7 @@ class SafetyMonitor(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("safety_monitor")
+        self.realtime = True
         self.params = declare(self, MonitorParams)
         self.config = core_config("safety_monitor", MonitorConfig, self.params)
         self.robot = load_robot(self.params.robot)

@@ -48,6 +48,7 @@ class SimRobot(HumanoidNode):
     def __init__(self) -> None:
         super().__init__("sim_robot")
         p = self.params = declare(self, SimParams)
+        self.realtime = p.mode == "real_time"
         self._steps = p.steps_per_tick
         robot = self.robot = load_robot(p.robot)
         topics = topics_of(robot)

@@ -34,6 +34,7 @@ class SensorIngest(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("sensor_ingest")
+        self.realtime = True
         p = declare(self, IngestParams)
         self.robot = load_robot(p.robot)
         known = _known_sources(self.robot, p.watch_camera)

@@ -33,6 +33,7 @@ class TwinSync(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("twin_sync")
+        self.realtime = True
         p = declare(self, TwinParams)
         self.robot = load_robot(p.robot)
         self.core = TwinCore(self.robot, TwinConfig(p.stale_ms, p.position_noise, contact_share=p.contact_share))

@@ -1,0 +1,40 @@
+"""Real-time priority: taken where the system allows it, and named with the way out where it does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from humanoid_ros.realtime import PRIORITY, raise_priority
+
+THREADS = '''
+import os, threading
+from humanoid_ros.realtime import raise_priority
+done = threading.Event()
+other = threading.Thread(target=done.wait)
+other.start()
+print(raise_priority() or "yes")
+print(sorted(os.sched_getscheduler(int(t)) for t in os.listdir("/proc/self/task")))
+done.set()
+'''
+
+
+def test_without_the_right_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    said = raise_priority()
+    assert "Operation not permitted" in said
+    assert f"rtprio {PRIORITY}" in said
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_RR"), reason="this system has no real-time scheduling")
+def test_every_thread_gets_it_or_none_is_claimed_to_have_it() -> None:
+    out = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True).stdout
+    said, policies = out.splitlines()
+    kinds = set(map(int, policies.strip("[]").split(",")))
+    assert (said == "yes") == (kinds == {os.SCHED_RR}), out
