@@ -1,6 +1,6 @@
 """The classical policy over seeds, verbs and hands, in process: a table of outcomes as the judge sees them.
 
-    python bench/eval_classical.py --seeds 5 --verbs touch point wave
+    python test/bench/bench_classical.py --seeds 5 --verbs touch point wave
 """
 
 from __future__ import annotations
