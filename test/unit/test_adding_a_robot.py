@@ -1,0 +1,40 @@
+"""docs/adding-a-robot.md, followed word for word."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from humanoid_core.robot import RobotError, load_robot
+from humanoid_core.types import JointCommand
+from sim_nodes.core.plant import Plant, PlantParams
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "adding-a-robot.md").read_text()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for kind, name in (("xml", "arm.xml"), ("yaml", "arm.yaml")):
+        (tmp_path / name).write_text(re.search(rf"```{kind}\n(.*?)```", PAGE, re.S)[1])  # type: ignore[index]
+    return tmp_path
+
+
+def test_the_robot_of_the_page_moves_where_it_is_told(folder: Path) -> None:
+    robot = load_robot(folder / "arm.yaml")
+    plant = Plant(robot, PlantParams(objects=()))
+    target = np.array([-0.2, 0.4])
+    for k in range(300):
+        assert plant.command(JointCommand(plant.time_ns, k + 1, 1, "test", robot.joint_names, target)) == ""
+        plant.step(4)
+    assert plant.joints()[0] == pytest.approx(target, abs=0.05)
+
+
+def test_a_joint_that_the_model_lacks_is_named(folder: Path) -> None:
+    file = folder / "arm.yaml"
+    file.write_text(file.read_text().replace("bend", "bnd"))
+    with pytest.raises(RobotError, match="bnd"):
+        load_robot(file)
+        Plant(load_robot(file), PlantParams(objects=()))
