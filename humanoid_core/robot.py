@@ -229,7 +229,7 @@ def _build(file: RobotFile, path: Path, model_file: str | None, digest: str) -> 
     postures = {
         p: _frozen(
             [
-                getattr(file.postures, p).get(n, min(max(0.0, j.lower), j.upper))
+                (getattr(file.postures, p) or file.postures.stand).get(n, min(max(0.0, j.lower), j.upper))
                 for n, j in zip(names, joints, strict=True)
             ]
         )

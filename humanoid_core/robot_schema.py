@@ -179,6 +179,8 @@ class Bodies(Block):
 
 
 class Postures(Block):
+    """Joints left out are at 0 (or the limit next to it); a posture left out is ``stand``."""
+
     stand: dict[Name, Real] = {}
     rest: dict[Name, Real] = {}
     crouch: dict[Name, Real] = {}

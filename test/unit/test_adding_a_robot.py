@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from humanoid_core.robot import RobotError, load_robot
-from humanoid_core.types import JointCommand
+from humanoid_core.types import JointCommand, Mode
 from sim_nodes.core.plant import Plant, PlantParams
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "adding-a-robot.md").read_text()
@@ -25,6 +25,8 @@ def folder(tmp_path: Path) -> Path:
 def test_the_robot_of_the_page_moves_where_it_is_told(folder: Path) -> None:
     robot = load_robot(folder / "arm.yaml")
     plant = Plant(robot, PlantParams(objects=()))
+    assert plant.joints()[0] == pytest.approx(robot.stand, abs=0.05)
+    plant.set_mode(Mode.RUN, "")
     target = np.array([-0.2, 0.4])
     for k in range(300):
         assert plant.command(JointCommand(plant.time_ns, k + 1, 1, "test", robot.joint_names, target)) == ""
