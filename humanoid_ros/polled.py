@@ -31,24 +31,35 @@ class NeverWakes(CallbackGroup):
 
 
 class Polled:
-    """One topic of the table, for one thread. ``raw``: messages come as serialized bytes."""
+    """One topic of the table, for one thread.
 
-    def __init__(self, node: Node, topic: str, raw: bool = False) -> None:
+    ``raw``: messages come as serialized bytes; ``depth``: how many the middleware keeps, in place of the table's.
+    """
+
+    def __init__(self, node: Node, topic: str, raw: bool = False, depth: int | None = None) -> None:
         row = qos.topic(topic)
+        profile = qos.profile(row)
+        if depth is not None:
+            profile.depth = depth
+        self.depth = profile.depth
         self.topic, self._raw, self._type = topic, raw, qos.message_type(row.type)
         self._context = node.context
-        self._subscription = node.create_subscription(self._type, topic, _unused, qos.profile(row),
+        self._subscription = node.create_subscription(self._type, topic, _unused, profile,
                                                       callback_group=NeverWakes(), raw=raw)
         self._wait_set: Any = None
 
     def take(self) -> Iterator[Any]:
         """Messages that came since the last call, oldest first."""
+        return (message for message, _ in self.take_with_info())
+
+    def take_with_info(self) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """The same with what the middleware knows of each: reception time and sender."""
         while True:
             with self._subscription.handle:
                 taken = self._subscription.handle.take_message(self._type, self._raw)
             if taken is None:
                 return
-            yield taken[0]
+            yield taken
 
     def wait(self, timeout_s: float) -> None:
         """Return when a message is there, or after the timeout."""
