@@ -37,6 +37,6 @@ def test_the_robot_of_the_page_moves_where_it_is_told(folder: Path) -> None:
 def test_a_joint_that_the_model_lacks_is_named(folder: Path) -> None:
     file = folder / "arm.yaml"
     file.write_text(file.read_text().replace("bend", "bnd"))
+    robot = load_robot(file)
     with pytest.raises(RobotError, match="bnd"):
-        load_robot(file)
-        Plant(load_robot(file), PlantParams(objects=()))
+        Plant(robot, PlantParams(objects=()))
