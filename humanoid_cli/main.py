@@ -20,6 +20,8 @@ ELSEWHERE = {
     "ingest": ("humanoid_cli.ingest", "ingest_command"),
     "inject": ("humanoid_cli.inject", "inject_command"),
     "estop": ("humanoid_cli.estop", "estop_command"),
+    "replay": ("humanoid_cli.replay", "replay_command"),
+    "compare": ("humanoid_cli.compare", "compare_command"),
 }
 
 app = typer.Typer(name="humanoid-twin", add_completion=False, no_args_is_help=True, rich_markup_mode=None,

@@ -1,0 +1,256 @@
+"""Core replay: the recorded inputs through the same cores, in recorded order of arrival, paced by recorded time.
+
+Deterministic: a tick every 10 ms counted from the first message of the recording, arrival times as the only clock.
+The same recording with the same settings gives the same messages, bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from humanoid_core.robot_model import RobotModel
+from humanoid_core.timing import NS
+from humanoid_core.topics import TOPICS
+from humanoid_replay.cdr import canonical
+from humanoid_replay.errors import BagError
+from humanoid_replay.reader import BagReader
+from humanoid_replay.samples import KINDS
+from humanoid_replay.stages import STAGES, STATE, TICK_NS, Stage
+from humanoid_replay.writer import BagWriter
+from humanoid_ros import convert_commands, convert_state
+from humanoid_ros.convert import to_msg
+from humanoid_ros.params import ParameterError, check
+
+Settings = Iterable[tuple[str, str, Any]]
+
+#: A recording that is silent for longer than this is taken up again after it; the time between is not ticked through.
+LONGEST_SILENCE_NS = 60 * NS
+READERS: dict[str, Callable[[Any], Any]] = {
+    **{kind: convert for kind, (_, convert) in KINDS.items()},
+    "humanoid_twin/msg/RobotState": convert_state.robot_state_from_msg,
+    "humanoid_twin/msg/SensorHealth": convert_state.sensor_health_from_msg,
+    "humanoid_twin/msg/TwinState": convert_state.twin_state_from_msg,
+    "humanoid_twin/msg/ActionChunk": convert_commands.action_chunk_from_msg,
+    "humanoid_twin/msg/JointCommand": convert_commands.joint_command_from_msg,
+    "humanoid_twin/msg/Permit": convert_commands.permit_from_msg,
+    "humanoid_twin/msg/EStopState": convert_commands.e_stop_state_from_msg,
+    "humanoid_twin/msg/OverrideState": convert_commands.override_state_from_msg,
+}
+
+
+class ReplayError(ValueError):
+    """A replay that cannot be asked for so; one line."""
+
+
+@dataclass
+class ReplayReport:
+    """What a replay did. ``hash``: sha256 over topic, type, time and bytes of every output message, in order."""
+
+    hash: str = ""
+    ran: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    refusals: dict[str, int] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    inputs: int = 0
+    recorded_s: float = 0.0  # between the inputs that were used, without what was left out
+    took_s: float = 0.0
+
+
+def make_stages(through: Iterable[str], robot: RobotModel, settings: Settings = ()) -> list[Stage]:
+    """The stages asked for, in the order of the data; ReplayError for an unknown stage, node, key or value."""
+    wanted = list(dict.fromkeys(through))
+    for name in wanted:
+        if name not in STAGES:
+            raise ReplayError(f"no stage '{name}' to replay through; there are {', '.join(STAGES)}")
+    if not wanted:
+        raise ReplayError(f"name at least one stage of {', '.join(STAGES)}")
+    given: dict[str, dict[str, Any]] = {}
+    for node, key, value in settings:
+        given.setdefault(node, {})[key] = value
+    nodes = {STAGES[name][0]: name for name in STAGES if name in wanted}
+    for node in given:
+        if node not in nodes:
+            raise ReplayError(f"--set {node}: not replayed; the nodes replayed here are {', '.join(nodes)}")
+    return [STAGES[name][2](robot, _params(node, STAGES[name][1], given.get(node, {}))) for node, name in nodes.items()]
+
+
+def _params(node: str, cls: Any, given: Mapping[str, Any]) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in fields or key in ("robot", "rate"):
+            raise ReplayError(f"{node}: '{key}' cannot be set in a replay; known: {', '.join(fields)}")
+        kind = type(fields[key].default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise ReplayError(f"{node}: {key} = {value!r}: must be a {kind.__name__}")
+        try:
+            check(node, fields[key], value)
+        except ParameterError as error:
+            raise ReplayError(str(error)) from None
+        values[key] = value
+    return cls(**values)
+
+
+def replay(path: Path, stages: list[Stage], robot: RobotModel, out: BagWriter | None = None,
+           namespace: str | None = None) -> ReplayReport:
+    """Run the recording at ``path`` through ``stages``; what they say goes to ``out`` (an open one).
+
+    BagError when the recording cannot be read or holds nothing that any stage could use.
+    """
+    started = time.perf_counter()
+    with BagReader(path) as bag:
+        report = ReplayReport()
+        names = topic_names(bag, namespace)
+        running = _runnable(path, stages, names, report)
+        report.ran = tuple(s.name for s in running)
+        runner = _Runner(running, out)
+        made = {t for s in running for t in s.outputs}
+        wanted = {t for s in running for t in s.inputs} - made
+        recorded = {bag_name: name for bag_name, name in names.items() if name in wanted}
+        _name_the_rest(bag, wanted, recorded, names, report)
+        unreadable: Counter[str] = Counter()
+        foreign = ""
+        for record in bag.messages(recorded):
+            name = recorded[record.topic]
+            if record.type != TOPICS[name].type:
+                continue
+            try:
+                value = READERS[record.type](record.message)
+            except (ValueError, IndexError):
+                unreadable[name] += 1
+                value = None
+            foreign = foreign or _other_model(name, value, robot)
+            if runner.until(record.stamp_ns):
+                report.remarks.append(f"silent for more than {LONGEST_SILENCE_NS // NS} s; that time is left out")
+            report.inputs += 1
+            runner.deliver(name, value, record.stamp_ns)
+    runner.finish()
+    report.recorded_s = runner.span_ns / NS
+    report.remarks += [foreign] if foreign else []
+    report.remarks += [f"{name}: {n} messages hold a value that their type has no word for" for name, n in
+                       sorted(unreadable.items())]
+    report.refusals = {key: n for s in running for key, n in s.refusals().items()}
+    if not runner.counts.get(STATE) and any(s.name == "ingest" for s in running):
+        report.remarks.append(f"ingest made no robot state for '{robot.name}': is this the recording of another robot? "
+                              f"refused: {report.refusals or 'nothing'}")
+    report.hash, report.counts = runner.digest.hexdigest(), dict(sorted(runner.counts.items()))
+    report.took_s = time.perf_counter() - started
+    return report
+
+
+class _Runner:
+    """Hands messages from stage to stage, and what is said to the writer and the hash."""
+
+    def __init__(self, stages: list[Stage], out: BagWriter | None) -> None:
+        self.stages, self.out = stages, out
+        self.digest = hashlib.sha256()
+        self.counts: dict[str, int] = {}
+        self._listeners = {t: [s for s in stages if t in s.inputs] for s in stages for t in s.inputs}
+        self._next_ns: int | None = None
+        self._count = 0
+        self._last_ns = self.span_ns = 0
+
+    def until(self, now_ns: int) -> bool:
+        """Tick up to ``now_ns``; True when a long silence was left out."""
+        skipped = False
+        if self._next_ns is None:
+            self._next_ns = now_ns + TICK_NS
+        elif now_ns - self._next_ns > LONGEST_SILENCE_NS:
+            self._next_ns += (now_ns - self._next_ns) // TICK_NS * TICK_NS
+            skipped = True
+        else:
+            self.span_ns += now_ns - self._last_ns
+        while self._next_ns < now_ns:
+            self._tick(self._next_ns)
+            self._next_ns += TICK_NS
+        self._last_ns = now_ns
+        return skipped
+
+    def finish(self) -> None:
+        """The tick that falls on the last message, if one does."""
+        if self._next_ns is not None and self._next_ns == self._last_ns:
+            self._tick(self._next_ns)
+
+    def deliver(self, topic: str, value: Any, now_ns: int) -> None:
+        for stage in self._listeners.get(topic, ()):
+            for name, said in stage.on(topic, value, now_ns):
+                self._say(name, said, now_ns)
+
+    def _tick(self, now_ns: int) -> None:
+        for stage in self.stages:
+            for name, said in stage.tick(now_ns, self._count):
+                self._say(name, said, now_ns)
+        self._count += 1
+
+    def _say(self, topic: str, value: Any, now_ns: int) -> None:
+        kind = TOPICS[topic].type
+        data = canonical(to_msg(value), kind)
+        self.digest.update(f"{topic} {kind} {now_ns} {len(data)}\n".encode())
+        self.digest.update(data)
+        self.counts[topic] = self.counts.get(topic, 0) + 1
+        if self.out is not None:
+            self.out.write(topic, kind, now_ns, data)
+        self.deliver(topic, value, now_ns)
+
+
+def topic_names(bag: BagReader, namespace: str | None = None) -> dict[str, str]:
+    """Recorded name -> name in the table. One namespace is taken: the given one, or the one with most topics."""
+    found: dict[str, dict[str, str]] = {}
+    for topic in bag.topics:
+        full = "/" + topic.name.lstrip("/")
+        name = max((t for t in TOPICS if full.endswith(f"/{t}")), key=len, default=None)
+        if name is not None:
+            found.setdefault(full[: -len(name)].strip("/"), {})[topic.name] = name
+    if namespace is not None:
+        return found.get(namespace.strip("/"), {})
+    return max(found.items(), key=lambda item: (len(item[1]), -len(item[0])), default=("", {}))[1]
+
+
+def _runnable(path: Path, stages: list[Stage], names: Mapping[str, str], report: ReplayReport) -> list[Stage]:
+    """Stages whose required inputs are recorded or made by a stage before them; the others are named."""
+    at_hand = set(names.values())
+    running: list[Stage] = []
+    for stage in stages:
+        missing = [t for t in stage.required if t not in at_hand]
+        if missing:
+            report.remarks.append(f"stage '{stage.name}' does not run: no {', '.join(missing)} in the recording")
+            continue
+        at_hand |= set(stage.outputs)
+        running.append(stage)
+    if not running:
+        raise BagError(path, "; ".join(report.remarks))
+    return running
+
+
+def _name_the_rest(bag: BagReader, wanted: set[str], recorded: Mapping[str, str], names: Mapping[str, str],
+                   report: ReplayReport) -> None:
+    missing = sorted(wanted - set(recorded.values()))
+    if missing:
+        report.remarks.append(f"not in the recording: {', '.join(missing)}")
+    for topic in bag.topics:
+        name = recorded.get(topic.name)
+        if name is not None and topic.type != TOPICS[name].type:
+            report.remarks.append(f"{topic.name}: is a {topic.type}, not a {TOPICS[name].type}; not used")
+    unknown = sorted(f"{t.name} ({t.type})" for t in bag.topics if t.name not in names)
+    if unknown:
+        report.remarks.append(f"unknown to the suite: {', '.join(unknown)}")
+    if any(t.name.endswith("/clock") for t in bag.topics):
+        report.remarks.append("recorded with a simulated clock (/clock); a replay takes arrival times for now, so ages "
+                              "are not what the nodes saw")
+
+
+def _other_model(name: str, value: Any, robot: RobotModel) -> str:
+    """A recorded twin says of which model it is."""
+    if name != "twin/state" or value is None or value.model_hash == robot.hash:
+        return ""
+    return (f"twin/state was recorded with another model ({value.model_hash[:12]}) than '{robot.name}' "
+            f"({robot.hash[:12]}); --robot names the right one")
