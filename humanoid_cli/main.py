@@ -22,6 +22,7 @@ ELSEWHERE = {
     "estop": ("humanoid_cli.estop", "estop_command"),
     "replay": ("humanoid_cli.replay", "replay_command"),
     "compare": ("humanoid_cli.compare", "compare_command"),
+    "bag": ("humanoid_cli.bag", "bag_command"),
 }
 
 app = typer.Typer(name="humanoid-twin", add_completion=False, no_args_is_help=True, rich_markup_mode=None,

@@ -249,7 +249,8 @@ def _unequal_numbers(a: np.ndarray, b: np.ndarray, allowed: float, path: str) ->
     x, y = np.atleast_1d(a)[where], np.atleast_1d(b)[where]
     size = np.abs(x.astype(np.float64) - y.astype(np.float64))
     index = f"[{where[0]}] " if a.ndim else ""
-    yield path, f"{index}{x[0]!r}", f"{index}{y[0]!r}", float(np.max(np.where(np.isnan(size), np.inf, size)))
+    largest = float(np.max(np.where(np.isnan(size), np.inf, size)))
+    yield path, f"{index}{x[0].item()!r}", f"{index}{y[0].item()!r}", largest
 
 
 def _brief(value: Any) -> str:

@@ -183,3 +183,13 @@ def test_bad_input_is_one_line_and_exit_code_2(recording: Path, golden: Path, tm
         assert not target.exists(), "nothing half written stays"
     with pytest.raises(ReplayError):
         make_stages([], ROBOT)
+
+
+def test_bag_info_says_what_could_be_used(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other"
+    write_samples(other, [("scan/imu", ImuSample(START, [1.0, 0.0, 0.0, 0.0], [0.0] * 3, [0.0] * 3))])
+    assert main(["bag", "info", str(recording)]) == 0
+    assert "is joint_states" in capsys.readouterr().out
+    assert main(["bag", "info", str(other)]) == 0
+    assert "a sensor of a foreign robot (imu)" in capsys.readouterr().out
+    assert main(["bag", "info", str(tmp_path / "none")]) == 2
