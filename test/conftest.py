@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import signal
@@ -49,6 +50,12 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     pytest.fail("all test domains are taken")
 
 
+def _die_with_parent() -> None:
+    """In the child: end when the test's process ends, however that happens (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Process:
     """A child in a process group of its own, with its output in a file."""
 
@@ -56,6 +63,7 @@ class Process:
         self.log = log
         self._out = log.open("w")
         self.popen = subprocess.Popen(command, stdout=self._out, stderr=subprocess.STDOUT, start_new_session=True,
+                                      preexec_fn=_die_with_parent,
                                       env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})})
 
     @property
