@@ -1,1 +1,1 @@
-"""TODO"""
+"""safety_monitor and command_gate: leave to move, and the only way to the robot."""
