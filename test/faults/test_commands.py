@@ -118,7 +118,8 @@ def test_a_restarted_policy_is_no_intruder(graph: Graph) -> None:
         nonlocal seq
         seq += 1
         q = graph.rig.q[UPPER].copy()
-        successor.say("vla/joint_command", JointCommand(successor.now_ns(), seq, 1, "successor", NAMES, q))
+        epoch = 1 + seq // 50  # as a policy does: what a hiccup of the machine interrupted goes on under a new one
+        successor.say("vla/joint_command", JointCommand(successor.now_ns(), seq, epoch, "successor", NAMES, q))
         return graph.rig.gate("passing")
 
     wait_for(go, 10, "the successor's motion")
