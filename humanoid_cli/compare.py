@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from humanoid_cli.compare_plots import page
 from humanoid_cli.errors import BadInput
 from humanoid_cli.figures import Figure, check_writable, write_figures
+from humanoid_replay.accept import accept_change
 from humanoid_replay.compare import CompareError, Comparison, TopicResult, compare, parse_tolerances
 from humanoid_replay.errors import BagError
 
@@ -25,9 +27,16 @@ def compare_command(
     topic: Annotated[list[str] | None, typer.Option(help="Compare only this topic; may be given many times.")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE",
                                               help="Write machine, figures and all differences to FILE.")] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page that shows the fields that "
+                                               "differ over time.")] = None,
+    accept: Annotated[str | None, typer.Option(metavar="WHY", help="The new behaviour is right: replace the expected "
+                                               "recording, and note why.")] = None,
 ) -> None:
-    """Compare two recordings per topic and field. Exit code 0: the same, 1: different, 2: bad input."""
+    """Compare two recordings per topic and field. Exit code 0: the same or accepted, 1: different, 2: bad input."""
     check_writable(json)
+    check_writable(plots)
+    if accept is not None and not accept.strip():
+        raise BadInput("--accept needs a reason: who reads the recording's history will ask why")
     try:
         result = compare(expected, actual, parse_tolerances(tolerance or []), topic or [])
     except (BagError, CompareError) as error:
@@ -38,10 +47,18 @@ def compare_command(
                   topics=[asdict(t) for t in result.topics], missed_events=result.missed_events,
                   new_events=result.new_events,
                   levels=None if result.levels is None else {"expected": result.levels[0], "actual": result.levels[1]})
+    if plots is not None:
+        plots.write_text(page(expected, actual, result), encoding="utf-8")
+        typer.echo(str(plots))
+    if accept is not None and not result.same:
+        typer.echo(f"accepted: {accept_change(expected, actual, accept, result)}")
+        return
     raise typer.Exit(0 if result.same else 1)
 
 
 def _tell(result: Comparison) -> None:
+    for line in result.remarks:
+        typer.echo(line)
     for row in result.topics:
         if not row.same:
             _tell_topic(row)

@@ -27,6 +27,8 @@ from humanoid_core.graph import Graph, load_graph, parse_setting
 from humanoid_core.robot import RobotModel, load_robot
 from humanoid_core.timing import NS
 from humanoid_core.types import Level
+from humanoid_replay.about import about
+from humanoid_replay.recorder import Recorder
 
 LEVEL_STYLE = {Level.SAFE: "green", Level.CAUTION: "yellow", Level.WARNING: "dark_orange", Level.DANGER: "red",
                Level.EMERGENCY: "bold red"}
@@ -143,15 +145,9 @@ def bag_writer(options: DemoOptions, log: Callable[[str, str], None]) -> Iterato
     if not options.record:
         yield None
         return
-    try:
-        from humanoid_cli.recorder import Recorder
-    except ImportError as error:
-        log("demo", f"nothing is recorded: {error}; run 'humanoid-twin doctor'")
-        yield None
-        return
     folder = options.out / "bag"
     _remove_old(folder)
-    with Recorder(folder) as recorder:
+    with Recorder(folder, about(load_robot(options.robot or "g1"))) as recorder:
         yield recorder
 
 
@@ -159,7 +155,7 @@ def _remove_old(folder: Path) -> None:
     """The bag of the run before makes room; a folder that holds anything else is refused."""
     if not folder.exists():
         return
-    strange = [p.name for p in folder.iterdir() if p.suffix != ".mcap" and p.name != "metadata.yaml"]
+    strange = [p.name for p in folder.iterdir() if p.suffix not in (".mcap", ".growing") and p.name != "metadata.yaml"]
     if strange:
         raise BadInput(f"{folder} is no recording of a demo (it holds {strange[0]}); choose another --out")
     shutil.rmtree(folder)

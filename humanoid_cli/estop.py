@@ -7,6 +7,7 @@ import secrets
 import select
 import sys
 import termios
+import time
 import tty
 from collections.abc import Iterator
 from typing import Annotated
@@ -18,10 +19,10 @@ from rich.console import Console
 from humanoid_cli.demo import stop_on_signals
 from humanoid_cli.errors import BadInput
 from humanoid_cli.voice import Voice, voice
-from humanoid_core.types import EStopState
+from humanoid_core.types import ESTOP_SIGN_OFF, EStopState
 
 PERIOD = 0.05  # s between two heartbeats
-HELP = "space: stop   r: release   R: reset   q: leave (a source that falls silent counts as pressed)"
+HELP = "space: stop   r: release and reset   q: sign off and leave (a source that falls silent counts as pressed)"
 
 
 @contextlib.contextmanager
@@ -50,46 +51,95 @@ def reset(speaker: Voice, operator: str) -> tuple[bool, str]:
 def estop_command(
     source: Annotated[str, typer.Option(help="Name of this stop source.")] = "keyboard",
     press: Annotated[bool, typer.Option("--press", help="Begin pressed.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End by itself after this time.")] = None,
+    sign_off: Annotated[bool, typer.Option("--sign-off", help="With --seconds: sign off then, as q does.")] = False,
     reset_now: Annotated[bool, typer.Option("--reset", help="Ask for one reset and end; needs --operator.")] = False,
     operator: Annotated[str, typer.Option(help="Who answers for a reset.")] = "",
     namespace: Annotated[str, typer.Option(help="The robot's namespace.")] = "",
 ) -> None:
-    """Stop the robot from the keyboard; release; reset."""
+    """Stop the robot from the keyboard; reset; leave."""
     if reset_now and not operator.strip():
         raise BadInput("--reset needs --operator NAME: who answers for it?")
+    if sign_off and (seconds is None or press):
+        raise BadInput("--sign-off needs --seconds, and no --press: only a released source may leave")
     console = Console(highlight=False)
     with voice("estop_keyboard", namespace, ("safety/status",)) as speaker:
         if reset_now:
             accepted, reason = reset(speaker, operator)
             console.print("reset accepted; the robot moves again only on a new motion" if accepted else reason)
             raise typer.Exit(0 if accepted else 1)
-        _beat(speaker, console, source, press, operator)
+        button = Button(speaker, console, source, press, operator)
+        if not button.run(seconds, sign_off):
+            raise typer.Exit(1)
 
 
-def _beat(speaker: Voice, console: Console, source: str, pressed: bool, operator: str) -> None:
-    """Heartbeats until q, Ctrl-C or SIGTERM."""
-    seq, shown = 0, ("", False)
-    with stop_on_signals() as stop, _keys() as interactive:
-        console.print(HELP if interactive else "no terminal: heartbeats until Ctrl-C")
-        while not stop.is_set():
-            seq += 1
-            speaker.say("safety/estop", EStopState(speaker.now_ns(), source, pressed, seq))
-            status = speaker.last("safety/status")
-            now = ("no monitor" if status is None else f"{status.level.name} {status.cause}", pressed)
-            if now != shown:
-                shown = now
-                console.print(f"{'PRESSED ' if pressed else 'released'}  {now[0]}", style="red" if pressed else None)
-            key = _key(PERIOD) if interactive else _wait(stop.wait(PERIOD))
-            if key in (" ", "s"):
-                pressed = True
-            elif key == "r":
-                pressed = False
-            elif key == "R":
-                accepted, reason = reset(speaker, operator or source)
-                console.print("reset accepted" if accepted else reason)
-            elif key == "q":
-                break
-    console.print(f"'{source}' is silent from now on: the monitor takes that as pressed")
+class Button:
+    """One stop source: heartbeats 20 times a second, each with what was pressed so far."""
+
+    def __init__(self, speaker: Voice, console: Console, source: str, pressed: bool, operator: str) -> None:
+        self._speaker, self._console, self._source = speaker, console, source
+        self._operator = operator
+        self.pressed = pressed
+        self._seq = 0
+        self._shown = ("", False)
+
+    def run(self, seconds: float | None, sign_off: bool) -> bool:
+        """Until q, ``seconds``, Ctrl-C or SIGTERM. False when it should have signed off and could not."""
+        end = None if seconds is None else time.monotonic() + seconds
+        with stop_on_signals() as stop, _keys() as interactive:
+            self._console.print(HELP if interactive else "no terminal: heartbeats until Ctrl-C")
+            while not stop.is_set():
+                self._beat()
+                key = _key(PERIOD) if interactive else _wait(stop.wait(PERIOD))
+                if key in (" ", "s"):
+                    self.pressed = True
+                elif key in ("r", "R"):
+                    self._reset()
+                elif key == "q" and self._sign_off():
+                    return True
+                if end is not None and time.monotonic() >= end:
+                    if not sign_off:
+                        break
+                    return self._sign_off()
+        self._console.print(f"'{self._source}' is silent from now on: the monitor takes that as pressed")
+        return True
+
+    def _beat(self) -> None:
+        self._seq += 1
+        self._say(self._seq)
+        status = self._speaker.last("safety/status")
+        now = ("no monitor" if status is None else f"{status.level.name} {status.cause}", self.pressed)
+        if now != self._shown:
+            self._shown = now
+            self._console.print(f"{'PRESSED ' if self.pressed else 'released'}  {now[0]}",
+                                style="red" if self.pressed else None)
+
+    def _say(self, seq: int) -> None:
+        self._speaker.say("safety/estop", EStopState(self._speaker.now_ns(), self._source, self.pressed, seq))
+
+    def _reset(self) -> None:
+        """Release, let the monitor hear of it, and ask for the reset; heartbeats go on meanwhile."""
+        if not self._operator.strip():
+            self._console.print("a reset needs a name: start with --operator NAME")
+            return
+        self.pressed = False
+        for _ in range(3):
+            self._beat()
+            time.sleep(PERIOD)
+        accepted, reason = reset(self._speaker, self._operator)
+        self._console.print("reset accepted; the robot moves again only on a new motion" if accepted else reason)
+
+    def _sign_off(self) -> bool:
+        """Leave without leaving a stop behind; refused while pressed or latched."""
+        status = self._speaker.last("safety/status")
+        if self.pressed or (status is not None and status.estop_latched):
+            self._console.print("not while the stop is pressed or latched: reset first (r), then leave")
+            return False
+        for _ in range(3):  # the monitor must not miss it
+            self._say(ESTOP_SIGN_OFF)
+            time.sleep(PERIOD)
+        self._console.print(f"'{self._source}' signed off; it stops nothing any more")
+        return True
 
 
 def _key(seconds: float) -> str:

@@ -21,6 +21,8 @@ from humanoid_core.timing import MS, NS
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import SensorHealth
 from humanoid_replay.errors import BagError
+from humanoid_replay.mapping import Mapping as Names
+from humanoid_replay.mapping import MappingError, load_mapping
 from humanoid_replay.reader import BagReader
 from humanoid_replay.samples import KINDS, capture_ns, sample_of
 from twin_nodes.core.ingest import IngestCore
@@ -71,16 +73,19 @@ class BagReport:
     took_s: float
     unused: tuple[str, ...]
     waiting: tuple[str, ...]
+    damage: tuple[str, ...] = ()
 
 
-def ingest_bag(path: Path, robot: RobotModel | None, config: IngestConfig, stale_ms: float | None = None) -> BagReport:
+def ingest_bag(path: Path, robot: RobotModel | None, config: IngestConfig, stale_ms: float | None = None,
+               mapping: Names | None = None) -> BagReport:
     """Run the recording at ``path`` through the ingest core, in order of arrival; BagError when it cannot be read.
 
     With a robot, its file says what the sources are; without one, every topic of a known sensor type is one.
     """
     started = time.perf_counter()
     with BagReader(path) as bag:
-        names = _source_names(bag, robot)
+        mapping = mapping or Names()
+        names = mapping.topics(bag, _source_names(bag, robot))
         if not names:
             raise BagError(path, f"nothing in it that ingest could use; {_readable(robot)}")
         core = IngestCore(_specs(bag, names, robot, stale_ms), robot, config)
@@ -93,7 +98,7 @@ def ingest_bag(path: Path, robot: RobotModel | None, config: IngestConfig, stale
             row = seen.setdefault(topic, Seen(topic, record.type))
             row.arrival_ns.append(record.stamp_ns)
             row.stamp_ns.append(capture_ns(record.message))
-            output = core.on_sample(topic, sample_of(record.message, record.type), record.stamp_ns)
+            output = core.on_sample(topic, mapping.sample(sample_of(record.message, record.type)), record.stamp_ns)
             states += output.state is not None
             events += output.events
             if output.refusal is not None:
@@ -102,7 +107,7 @@ def ingest_bag(path: Path, robot: RobotModel | None, config: IngestConfig, stale
         unused = tuple(f"{t.name} ({t.type.split('/')[-1]})" for t in bag.topics if t.name not in names)
         return BagReport(tuple(source_report(s) for s in sorted(seen.values(), key=lambda s: s.topic)),
                          core.health(last_ns) if last_ns else None, states, tuple(events), bag.duration_s,
-                         time.perf_counter() - started, unused, core.waiting_for())
+                         time.perf_counter() - started, unused, core.waiting_for(), tuple(bag.remarks))
 
 
 def _readable(robot: RobotModel | None) -> str:
@@ -198,7 +203,7 @@ def remarks(report: BagReport, config: IngestConfig) -> list[str]:
         stale = s.refusals.get("STALE", 0)
         if stale > 0.5 * s.messages:
             lines.append(f"{s.topic}: most samples are stale; were stamps and arrivals taken by different clocks?")
-    lines += report.events[:10]
+    lines += [*report.damage[:5], *report.events[:10]]
     if report.unused:
         lines.append(f"not used: {', '.join(report.unused)}")
     return lines
@@ -213,13 +218,16 @@ def ingest_command(
     future_ms: Annotated[float, typer.Option(min=0.0, help="How far a stamp may lie ahead of its arrival.")] = 5.0,
     stale_ms: Annotated[float | None, typer.Option(min=1.0, help="Age of a stale sample, for an unknown robot; "
                                                    "default: five periods, at least 200 ms.")] = None,
+    map_file: Annotated[Path | None, typer.Option("--map", metavar="FILE", help="YAML file that names topics and "
+                                                  "joints of a foreign robot.")] = None,
 ) -> None:
     """Run a recording through the ingest core: rate, age, jitter, gaps and refusals of each source."""
     check_writable(json)
     config = IngestConfig(future_ms=future_ms)
     try:
-        report = ingest_bag(bag, load_robot(robot) if robot is not None else None, config, stale_ms)
-    except BagError as error:
+        report = ingest_bag(bag, load_robot(robot) if robot is not None else None, config, stale_ms,
+                            load_mapping(map_file))
+    except (BagError, MappingError) as error:
         raise BadInput(str(error)) from None
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(as_table(report))

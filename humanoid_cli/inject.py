@@ -1,191 +1,103 @@
-"""`humanoid-twin inject <id>`: one row of the fault matrix against a running graph, and how the robot answered."""
+"""`humanoid-twin inject <id>`: a row of the fault matrix against a running graph; `--all`: every row, on its own."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import psutil
 import typer
-from geometry_msgs.msg import Vector3
-from humanoid_twin.srv import Push, SetFault
 from rich.console import Console
 from rich.table import Table
 
+from humanoid_bench.faults import NOT_RUN, ROWS, SETTINGS
+from humanoid_bench.faults.judge import Answer
 from humanoid_cli.errors import BadInput
-from humanoid_cli.fault_rows import ROWS, Row
 from humanoid_cli.figures import Figure, check_writable, write_figures
-from humanoid_cli.voice import Voice, voice
 from humanoid_core.robot_schema import nearest
-from humanoid_core.timing import MS
-from humanoid_core.types import EStopState, JointCommand, Level, Mode, OverrideState
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was seen after a fault. Times in ms from the injection; None: not seen."""
-
-    level: str
-    named: tuple[str, ...]
-    alarm_ms: float | None
-    still_ms: float | None
-    good: bool
-    why: str
 
 
 def inject_command(
     fault: Annotated[str, typer.Argument(help="A row's id; --list shows all.")] = "",
-    target: Annotated[str, typer.Option(help="In place of the row's topic, joint or node.")] = "",
-    value: Annotated[float | None, typer.Option(help="In place of the row's value.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.5, max=60.0, help="How long the fault lasts and is watched.")] = 3.0,
+    every: Annotated[bool, typer.Option("--all", help="Play every row on graphs of its own.")] = False,
+    only: Annotated[str, typer.Option(help="With --all: ids or their beginnings, such as 'D,T' or 'P1'.")] = "",
+    report: Annotated[Path, typer.Option(help="With --all: folder for faults.json and faults.html.")] =
+    Path("out/faults"),
     show: Annotated[bool, typer.Option("--list", help="Show every row and end.")] = False,
+    robot: Annotated[str | None, typer.Option(help="Robot file: a name in config/robots, or a path.")] = None,
     namespace: Annotated[str, typer.Option(help="The robot's namespace.")] = "",
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write figures to FILE.")] = None,
 ) -> None:
-    """Inject a fault into a running graph and say how it was answered."""
+    """Inject a fault, or all, and say how the robot answered. Exit code 1 when one was not answered as it must."""
     console = Console(highlight=False)
-    if show or not fault:
-        table = Table("id", "fault", "must be named", box=None)
-        for name, row in ROWS.items():
-            table.add_row(name, row.doc, " or ".join(row.expect) or "–")
-        console.print(table)
+    if show or not (fault or every):
+        console.print(_list())
         raise typer.Exit(0 if show else 2)
-    if fault not in ROWS:
-        raise BadInput(f"no fault '{fault}'; {nearest(fault, list(ROWS)).replace('valid key', 'id')}")
     check_writable(json)
-    row = ROWS[fault]
-    row = Row(row.doc, row.kind, row.name, target or row.target, row.value if value is None else value, row.expect,
-              row.stops)
-    with voice("inject", namespace) as speaker:
-        _wait_for_graph(speaker)
-        begin = time.monotonic_ns()
-        _play(speaker, row, seconds)
-        answer = judge(speaker, row, begin)
-    console.print(f"{fault}  {row.doc}: {'ok' if answer.good else 'NOT OK'}. {answer.why}")
-    write_figures(json, {f"{fault}_alarm_ms": Figure(answer.alarm_ms or float("nan"), "ms"),
-                         f"{fault}_still_ms": Figure(answer.still_ms or float("nan"), "ms"),
-                         f"{fault}_ok": Figure(answer.good, "", True)})
+    if every:
+        raise typer.Exit(_all(only, report, robot, json, console))
+    if fault in NOT_RUN:
+        raise BadInput(f"{fault} cannot be played: {NOT_RUN[fault]}")
+    if fault not in ROWS and fault not in SETTINGS:
+        raise BadInput(f"no fault '{fault}'; {nearest(fault, [*ROWS, *SETTINGS]).replace('valid key', 'id')}")
+    answer = _one(fault, robot, namespace)
+    console.print(f"{fault}  {answer.doc}: {answer.verdict}. {answer.why}")
+    nan = float("nan")
+    write_figures(json, {f"{fault}_named_ms": Figure(answer.named_ms or nan, "ms"),
+                         f"{fault}_safe_ms": Figure(answer.safe_ms or nan, "ms", answer.within_ms),
+                         f"{fault}_ok": Figure(answer.verdict != "FAILED", "", True)})
     raise typer.Exit(0 if answer.good else 1)
 
 
-def _wait_for_graph(speaker: Voice) -> None:
-    end = time.monotonic() + 5.0
-    while speaker.last("safety/status") is None or speaker.last("safety/gate") is None:
-        if time.monotonic() > end:
-            raise BadInput("no safety_monitor or command_gate is heard: is a graph running in this ROS_DOMAIN_ID "
-                           "(and --namespace)? Start one with 'humanoid-twin up'")
-        time.sleep(0.05)
-    time.sleep(0.3)
+def _list() -> Table:
+    table = Table("id", "fault", "must be named", "aim", "where", box=None)
+    for row in ROWS.values():
+        table.add_row(row.id, row.doc, " or ".join(row.expect) or "–",
+                      f"{row.within_ms:g} ms" if row.within_ms else "", row.where)
+    for setting in SETTINGS.values():
+        table.add_row(setting.id, setting.doc, " and ".join(setting.words), "", "graph")
+    for id, why in NOT_RUN.items():
+        table.add_row(id, f"not run: {why}", "–", "", "")
+    return table
 
 
-def _play(speaker: Voice, row: Row, seconds: float) -> None:
-    """Do it, and return after `seconds`."""
-    player = {"sensor": _sensor, "push": _push, "process": _process, "command": _command, "estop": _estop,
-              "override": _override}[row.kind]
-    end = time.monotonic() + seconds
-    player(speaker, row, seconds)
-    time.sleep(max(end - time.monotonic(), 0.0))
+def _all(only: str, report: Path, robot: str | None, json: Path | None, console: Console) -> int:
+    from humanoid_cli.inject_all import chosen, not_run, run_all
+    from humanoid_cli.inject_report import as_table, figures, in_one_line, write_report
+
+    wanted = chosen(only)
+    check_writable(report / "faults.json")
+    begin = time.monotonic()
+    answers = run_all(wanted, robot, console, report / "logs") + ([] if only else not_run())
+    seconds = time.monotonic() - begin
+    console.print(as_table(answers))
+    write_report(report, answers, seconds)
+    write_figures(json, figures(answers, seconds))
+    console.print(f"{in_one_line(answers)} in {seconds:.0f} s; {report / 'faults.html'}, {report / 'faults.json'}")
+    return 1 if any(a.verdict in ("FAILED", "LATE") for a in answers) else 0
 
 
-def _sensor(speaker: Voice, row: Row, seconds: float) -> None:
-    request = SetFault.Request(fault=row.name, target=row.target, value=row.value, duration=seconds)
-    answer = speaker.call(SetFault, "sim/set_fault", request)
-    _served(answer, "sim/set_fault")
+def _one(fault: str, robot_name: str | None, namespace: str) -> Answer:
+    """One row against the graph that runs in this ROS_DOMAIN_ID."""
+    from humanoid_cli.inject_all import AGAIN, play
+    from humanoid_cli.inject_settings import loosen, refuse
+    from humanoid_cli.inject_world import graph_world
+    from humanoid_core.robot import load_robot
 
-
-def _push(speaker: Voice, row: Row, _seconds: float) -> None:
-    request = Push.Request(link=row.name, impulse=Vector3(x=row.value), duration=0.1)
-    _served(speaker.call(Push, "sim/push", request), "sim/push")
-
-
-def _served(answer: object, name: str) -> None:
-    if answer is None:
-        raise BadInput(f"nobody serves {name}: this fault needs a simulated robot")
-    if not getattr(answer, "accepted", False):
-        raise BadInput(f"{name} refused: {getattr(answer, 'reason', '')}")
-
-
-def _process(_speaker: Voice, row: Row, _seconds: float) -> None:
-    domain = os.environ.get("ROS_DOMAIN_ID", "0")
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if any(part.endswith(f"/humanoid_twin/{row.target}") for part in process.cmdline()) \
-                    and process.environ().get("ROS_DOMAIN_ID", "0") == domain:
-                found.append(process)
-        except psutil.Error:
-            continue
-    if not found:
-        raise BadInput(f"no process '{row.target}' runs in ROS_DOMAIN_ID {domain} on this machine")
-    for process in found:
-        process.send_signal(getattr(signal, f"SIG{row.name}"))
-    if row.name == "STOP":
-        time.sleep(row.value)
-        for process in found:
-            process.send_signal(signal.SIGCONT)
-
-
-def _command(speaker: Voice, row: Row, seconds: float) -> None:
-    """Speak on a gated topic: what the robot was told last, so that nothing would move even if it passed."""
-    last: JointCommand = speaker.last("robot/joint_command")
-    end, seq = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        seq += 1
-        speaker.say(row.target, JointCommand(speaker.now_ns(), seq, 1, "inject", last.joint_names, last.position,
-                                             np.zeros(len(last.joint_names))))
-        time.sleep(0.01)
-
-
-def _estop(speaker: Voice, row: Row, seconds: float) -> None:
-    press = row.name == "press"
-    end, seq = time.monotonic() + (seconds if press else 0.3), 0
-    while time.monotonic() < end:
-        seq += 1
-        speaker.say("safety/estop", EStopState(speaker.now_ns(), "inject", press, seq))
-        time.sleep(0.05)
-
-
-def _override(speaker: Voice, _row: Row, _seconds: float) -> None:
-    for seq in range(1, 6):
-        speaker.say("safety/override", OverrideState(speaker.now_ns(), "inject", True, 0, (), np.zeros(0), seq))
-        time.sleep(0.05)
-
-
-def judge(speaker: Voice, row: Row, begin_ns: int) -> Answer:
-    """Compare what was heard since `begin_ns` with what the row expects."""
-    status = [h for h in speaker.heard["safety/status"] if h.mono_ns >= begin_ns]
-    gate = [h for h in speaker.heard["safety/gate"] if h.mono_ns >= begin_ns]
-    commands = [h for h in speaker.heard["robot/joint_command"] if h.mono_ns >= begin_ns]
-    named = {v.code for h in status for v in h.value.violations} | {h.value.reason for h in gate}
-    times = [h.mono_ns for h in status if {v.code for v in h.value.violations} & set(row.expect)]
-    times += [h.mono_ns for h in gate if h.value.reason in row.expect]
-    alarm = (min(times) - begin_ns) / MS if times else None
-    still = _still_ms(commands, begin_ns)
-    worst = max((h.value.level for h in status), default=Level.SAFE)
-    faults = []
-    if row.expect and alarm is None:
-        faults.append(f"nobody named {' or '.join(row.expect)}")
-    gate_gone = row.target == "command_gate" and row.name == "KILL"
-    if not gate_gone and not all(np.isfinite(h.value.position).all() for h in commands):
-        faults.append("a command was not finite")
-    if row.stops and not gate_gone and still is None:
-        faults.append("the arms were still moving at the end")
-    mode = speaker.last("robot/mode")
-    if mode is not None and mode.mode == Mode.DAMP:
-        faults.append("torque was taken away from a standing robot")
-    why = "; ".join(faults) or (f"level {worst.name}" + (f", named after {alarm:.0f} ms" if alarm is not None else "")
-                                + (f", arms still after {still:.0f} ms" if still is not None and row.stops else ""))
-    return Answer(worst.name, tuple(sorted(named - {""})), alarm, still, not faults, why)
-
-
-def _still_ms(commands: list, begin_ns: int) -> float | None:  # type: ignore[type-arg]
-    """Time after which no commanded speed was left."""
-    if not commands or float(np.abs(commands[-1].value.velocity).max()) > 1e-6:
-        return None
-    moving = [h.mono_ns for h in commands if float(np.abs(h.value.velocity).max()) > 1e-6]
-    return (max(moving) - begin_ns) / MS if moving else 0.0
+    robot = load_robot(robot_name or "g1")
+    setting, row = SETTINGS.get(fault), ROWS.get(fault)
+    if setting is not None and not setting.running:
+        return refuse(setting)
+    if row is not None and row.where == "lockstep":
+        raise BadInput(f"{fault} cannot be played on a running graph (see docs/faults.md); --all plays it in lockstep")
+    with graph_world(robot, None, namespace=namespace) as world:
+        if not world.wait(5.0, lambda: None not in (world.last("safety/status"), world.last("safety/gate"))):
+            raise BadInput("no safety_monitor or command_gate is heard: is a graph running in this ROS_DOMAIN_ID (and "
+                           "--namespace)? Start one with 'humanoid-twin up'")
+        if setting is not None:
+            return loosen(world, setting)
+        assert row is not None
+        world.bring_to_work(AGAIN)  # where nothing moves the fault is injected all the same
+        answer = play(world, row, robot)
+        world.recover()
+        return answer

@@ -15,14 +15,23 @@ from humanoid_core.graph import GraphError
 from humanoid_core.robot import RobotError
 from humanoid_replay.errors import BagError
 
-#: Verbs that live in a module of their own: verb -> (module, function).
+#: Verbs that live in a module of their own: verb -> (module, function, or typer app with verbs of its own).
 ELSEWHERE = {
     "ingest": ("humanoid_cli.ingest", "ingest_command"),
     "inject": ("humanoid_cli.inject", "inject_command"),
     "estop": ("humanoid_cli.estop", "estop_command"),
+    "jog": ("humanoid_cli.jog", "jog_command"),
+    "log": ("humanoid_cli.log", "log"),
     "replay": ("humanoid_cli.replay", "replay_command"),
+    "twin": ("humanoid_cli.twin", "twin_command"),
+    "report": ("humanoid_cli.report_bag", "report_command"),
+    "transfer": ("humanoid_cli.transfer", "transfer_command"),
+    "play": ("humanoid_cli.play", "play_command"),
+    "golden": ("humanoid_cli.golden", "golden_command"),
     "compare": ("humanoid_cli.compare", "compare_command"),
     "bag": ("humanoid_cli.bag", "bag_command"),
+    "bench": ("humanoid_cli.bench", "bench"),
+    "policy": ("humanoid_cli.policy", "policy_command"),
 }
 
 app = typer.Typer(name="humanoid-twin", add_completion=False, no_args_is_help=True, rich_markup_mode=None,
@@ -43,11 +52,13 @@ def up(
     seed: Annotated[int | None, typer.Option(min=0, help="The graph's seed argument.")] = None,
     settings: Settings = None,
     namespace: Annotated[str, typer.Option(help="Puts every node and topic under this name.")] = "",
+    record: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Record everything into a new bag.")] = None,
+    bag: Annotated[Path | None, typer.Option(help="Recording to play, for the graph 'bag'.")] = None,
 ) -> None:
     """Run a graph of nodes without `launch`; Ctrl-C ends all of them."""
     from humanoid_cli.up import up as run_graph
 
-    raise typer.Exit(run_graph(graph, robot, seed, settings or [], namespace))
+    raise typer.Exit(run_graph(graph, robot, seed, settings or [], namespace, record=record, bag=bag))
 
 
 @app.command()
@@ -128,27 +139,42 @@ def record(
     bag: Annotated[Path, typer.Argument(help="Folder of the new bag.")],
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this time; default: at Ctrl-C.")] = None,
     namespace: Annotated[str, typer.Option(help="The robot's namespace.")] = "",
+    robot: Annotated[str, typer.Option(help="Robot file: a name in config/robots, or a path.")] = "g1",
+    storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
+    pictures: Annotated[bool, typer.Option(help="Record the camera too.")] = True,
+    split_seconds: Annotated[float, typer.Option(min=0.0, help="Begin a new file after this time.")] = 0.0,
+    split_mib: Annotated[int, typer.Option(min=0, help="Begin a new file after so much.")] = 0,
+    ring: Annotated[float, typer.Option(min=0.0, help="Keep only the last seconds.")] = 0.0,
+    save_on: Annotated[str, typer.Option(help="Safety level at which a ring is saved for good: WARNING, DANGER, "
+                                         "EMERGENCY, or never.")] = "DANGER",
 ) -> None:
-    """Record every topic of a running graph as a rosbag2 (mcap)."""
-    from humanoid_cli.watch import record as run_record
+    """Record every topic of a running graph as a rosbag2."""
+    from humanoid_cli.record import RecordOptions, level_of
+    from humanoid_cli.record import record as run_record
+    from humanoid_replay.recording import Limits
 
-    raise typer.Exit(run_record(bag, seconds, namespace))
+    limits = Limits(split_seconds, split_mib << 20, ring)
+    raise typer.Exit(run_record(RecordOptions(bag, seconds, namespace, robot, storage, pictures, limits,
+                                              level_of(save_on))))
 
 
 def _add_elsewhere(arguments: list[str]) -> None:
     """Register the verbs of other modules; only the one that is called is imported, or all for the help text."""
     named = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    registered = {c.name for c in app.registered_commands}
+    registered = {c.name for c in app.registered_commands} | {g.name for g in app.registered_groups}
     for verb, (module, function) in ELSEWHERE.items():
         if verb in registered or (named is not None and named != verb):
             continue
         try:
-            command: Callable[..., Any] = getattr(importlib.import_module(module), function)
+            command: Callable[..., Any] | typer.Typer = getattr(importlib.import_module(module), function)
         except ImportError as error:
             if named is None:
                 continue
             raise BadInput(f"this install has no '{verb}' ({error}); run 'humanoid-twin doctor'") from None
-        app.command(name=verb)(command)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=verb)
+        else:
+            app.command(name=verb)(command)
 
 
 _CLICK_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

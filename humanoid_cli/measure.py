@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from humanoid_cli.figures import Figure
-from humanoid_cli.watcher import Rate
 from humanoid_core.robot import RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.types import Array, Level
+from humanoid_ros.watcher import Rate
 
 if TYPE_CHECKING:
     from humanoid_cli.session import Record

@@ -13,6 +13,7 @@ from humanoid_cli.figures import Figure, check_writable, write_figures
 from humanoid_core.graph import parse_setting
 from humanoid_core.robot import load_robot
 from humanoid_replay.errors import BagError
+from humanoid_replay.mapping import MappingError, load_mapping
 from humanoid_replay.through import ReplayError, ReplayReport, make_stages, replay
 from humanoid_replay.writer import BagWriter
 from humanoid_ros.params import ParameterError
@@ -20,12 +21,15 @@ from humanoid_ros.params import ParameterError
 
 def replay_command(
     bag: Annotated[Path, typer.Argument(help="rosbag2 folder, .mcap, .db3 or ROS 1 .bag file.")],
-    through: Annotated[str, typer.Option(help="Stages, by comma: ingest, twin, safety, gate.")] = "ingest,twin,safety",
+    through: Annotated[str, typer.Option(help="Stages, by comma: ingest, twin, vla, safety, "
+                                         "gate.")] = "ingest,twin,safety",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the outputs as a bag into this new "
                                              "folder.")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE",
                                               help="Write machine and figures to FILE.")] = None,
     robot: Annotated[str, typer.Option(help="Robot file: a name in config/robots, or a path.")] = "g1",
+    map_file: Annotated[Path | None, typer.Option("--map", metavar="FILE", help="YAML file that names topics and "
+                                                  "joints of a foreign robot.")] = None,
     namespace: Annotated[str | None, typer.Option(help="The robot's namespace in the recording; default: the one with "
                                                   "most topics.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NODE.KEY=VALUE",
@@ -38,18 +42,19 @@ def replay_command(
         raise BadInput(f"{out}: exists already; choose another folder or remove it")
     names = [name.strip() for name in through.split(",") if name.strip()]
     try:
+        mapping = load_mapping(map_file)
         stages = make_stages(names, model, [parse_setting(s) for s in settings or []])
         if out is None:
-            report = replay(bag, stages, model, None, namespace)
+            report = replay(bag, stages, model, None, namespace, mapping)
         else:
             metadata = {"model_hash": model.hash, "through": ",".join(s.name for s in stages)}
             try:
                 with BagWriter(out, metadata) as writer:
-                    report = replay(bag, stages, model, writer, namespace)
+                    report = replay(bag, stages, model, writer, namespace, mapping)
             except BagError:
                 shutil.rmtree(out, ignore_errors=True)  # ours alone: it did not exist before
                 raise
-    except (BagError, ReplayError, ParameterError) as error:
+    except (BagError, ReplayError, ParameterError, MappingError) as error:
         raise BadInput(str(error)) from None
     _tell(report)
     write_figures(json, figures_of(report), hash=report.hash, ran=list(report.ran), counts=report.counts,

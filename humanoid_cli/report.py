@@ -49,17 +49,17 @@ def write_report(told: Told, record: Record, out: Outcome, figures: dict[str, Fi
     """The whole page."""
     parts = [_head(told, out)]
     if strip_png is not None:
-        parts.append(_section("What it looked like", _picture(strip_png, "pictures of the run")))
+        parts.append(section("What it looked like", picture(strip_png, "pictures of the run")))
     if record.end_ns:
         parts += [
-            _section("Safety level and events", _svg(_timeline(record)) + _events(record)),
-            _section("Hand and object", _maybe(_distance_plot(told, record))),
-            _section("Joints that moved: command and measurement", _maybe(_joint_plot(told, record))),
-            _section("Latencies", _latency_table(record)),
-            _section("Rates while the task ran", _rates(record)),
-            _section("Processor", _cpu(record, figures)),
+            section("Safety level and events", svg(timeline(record)) + events(record)),
+            section("Hand and object", maybe(_distance_plot(told, record))),
+            section("Joints that moved: command and measurement", maybe(joint_plot(told.robot, record))),
+            section("Latencies", latency_table(record)),
+            section("Rates while the task ran", _rates(record)),
+            section("Processor", _cpu(record, figures)),
         ]
-    parts.append(_section("Machine", _table(("", ""), [(k, str(v)) for k, v in machine().items()])))
+    parts.append(section("Machine", table(("", ""), [(k, str(v)) for k, v in machine().items()])))
     title = html.escape(f"humanoid_twin: {told.instruction}")
     return (f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>"
             f"<body>{''.join(parts)}</body></html>")
@@ -73,19 +73,19 @@ def _head(told: Told, out: Outcome) -> str:
             + (f"; distance {out.distance * 100:.1f} cm" if math.isfinite(out.distance) else "") + "</p>")
 
 
-def _section(title: str, body: str) -> str:
+def section(title: str, body: str) -> str:
     return f"<h2>{html.escape(title)}</h2>{body}"
 
 
-def _picture(data: bytes, text: str, kind: str = "png") -> str:
+def picture(data: bytes, text: str, kind: str = "png") -> str:
     return f"<img alt='{html.escape(text)}' src='data:image/{kind};base64,{base64.b64encode(data).decode()}'>"
 
 
-def _maybe(figure: Any) -> str:
-    return "<p class='note'>nothing to show</p>" if figure is None else _svg(figure)
+def maybe(figure: Any) -> str:
+    return "<p class='note'>nothing to show</p>" if figure is None else svg(figure)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
     """``numbers``: columns set to the right. Cells are text, or Mark for coloured text."""
     top = "".join(f"<th>{html.escape(h)}</th>" for h in head)
     body = "".join("<tr>" + "".join(f"<td{' class=n' if i in numbers else ''}>{html.escape(c)}</td>"
@@ -93,28 +93,28 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence
     return f"<table><tr>{top}</tr>{body}</table>"
 
 
-def _svg(figure: Any) -> str:
+def svg(figure: Any) -> str:
     """A matplotlib figure as a picture inside the page; PNG, because a thousand points as SVG weigh more."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    return _picture(buffer.getvalue(), "plot")
+    return picture(buffer.getvalue(), "plot")
 
 
-def _axes(rows: int = 1, height: float = 2.4) -> Any:
+def axes(rows: int = 1, height: float = 2.4) -> Any:
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(10, height * rows), layout="constrained")
-    axes = canvas.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-    for ax in axes:
+    found = canvas.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    for ax in found:
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[-1].set_xlabel("s after the instruction")
-    return canvas, axes
+    found[-1].set_xlabel("s after the start")
+    return canvas, found
 
 
-def _timeline(record: Record) -> Any:
+def timeline(record: Record) -> Any:
     """Four lanes: the safety level, and what policy, gate and robot were doing."""
-    canvas, (ax,) = _axes(height=2.6)
+    canvas, (ax,) = axes(height=2.6)
     end = (record.end_ns - record.start_ns) / NS
     lanes = [[(s.begin, s.end, s.level.name, LEVEL_COLOUR[s.level]) for s in levels(record)]]
     for _, topic, read in LANES:
@@ -163,15 +163,15 @@ def _moments(record: Record) -> list[tuple[float, str]]:
     return sorted(moment for moment in out if moment[0] >= -0.3)
 
 
-def _events(record: Record) -> str:
+def events(record: Record) -> str:
     def row(span: Span) -> tuple[str, ...]:
         return (f"{span.begin:.2f}", f"{span.end:.2f}", span.level.name, span.cause)
 
     spans = levels(record)
     shown = [row(s) for s in spans[:40]] + ([("…", "", f"{len(spans) - 40} more", "")] if len(spans) > 40 else [])
-    text = _table(("from s", "to s", "level", "cause"), shown, (0, 1))
+    text = table(("from s", "to s", "level", "cause"), shown, (0, 1))
     moments = _moments(record)
-    return text + "<p></p>" + _table(("at s", "event"), [(f"{t:.2f}", e) for t, e in moments[:60]], (0,))
+    return text + "<p></p>" + table(("at s", "event"), [(f"{t:.2f}", e) for t, e in moments[:60]], (0,))
 
 
 def _distance_plot(told: Told, record: Record) -> Any:
@@ -180,7 +180,7 @@ def _distance_plot(told: Told, record: Record) -> Any:
             if words and all(w in o.name.split() for w in words)]
     if not rows:
         return None
-    canvas, (ax,) = _axes()
+    canvas, (ax,) = axes()
     rows = [r for r in rows if r[0] >= -0.5] or rows
     t = [r[0] for r in rows]
     ax.plot(t, [r[1].left_hand_distance * 100 for r in rows], label="left hand")
@@ -190,25 +190,25 @@ def _distance_plot(told: Told, record: Record) -> Any:
     return canvas
 
 
-def _joint_plot(told: Told, record: Record) -> Any:
-    t, measured, tc, commanded = joint_tracks(record, told.robot)
+def joint_plot(robot: RobotModel, record: Record) -> Any:
+    t, measured, tc, commanded = joint_tracks(record, robot)
     if not len(tc) or not len(t):
         return None
     known = np.isfinite(commanded).all(axis=0)
     moved = [int(i) for i in np.flatnonzero(known) if np.ptp(commanded[:, i]) > MOVING][:14]
     if not moved:
         return None
-    canvas, axes = _axes(len(moved), 1.25)
-    for ax, i in zip(axes, moved, strict=True):
+    canvas, rows = axes(len(moved), 1.25)
+    for ax, i in zip(rows, moved, strict=True):
         ax.plot(tc, commanded[:, i], lw=1.0, color="#c0392b", label="command")
         ax.plot(t, measured[:, i], lw=1.0, color="#2c5aa0", label="measured")
-        ax.set_ylabel(told.robot.joint_names[i].removesuffix("_joint"), rotation=0, ha="right", fontsize=8)
-    axes[0].legend(fontsize=8, frameon=False, ncols=2, loc="upper right")
-    axes[0].set_xlim(-0.5, None)
+        ax.set_ylabel(robot.joint_names[i].removesuffix("_joint"), rotation=0, ha="right", fontsize=8)
+    rows[0].legend(fontsize=8, frameon=False, ncols=2, loc="upper right")
+    rows[0].set_xlim(-0.5, None)
     return canvas
 
 
-def _latency_table(record: Record) -> str:
+def latency_table(record: Record) -> str:
     timing = latencies(record)
     rows = []
     for name, values in (("camera → plan made", timing.made),
@@ -220,7 +220,7 @@ def _latency_table(record: Record) -> str:
             rows.append((name, *shown, str(len(good))))
     if not rows:
         return "<p class='note'>no plan was made</p>"
-    return _table(("", "p50 ms", "p95 ms", "worst ms", "plans"), rows, (1, 2, 3, 4))
+    return table(("", "p50 ms", "p95 ms", "worst ms", "plans"), rows, (1, 2, 3, 4))
 
 
 def _rates(record: Record) -> str:
@@ -229,7 +229,7 @@ def _rates(record: Record) -> str:
              "" if math.isnan(r.longest_gap_ms) else f"{r.longest_gap_ms:.0f}", "" if rate_ok(r) else "off")
             for r in record.rates]
     head = ("topic", "Hz seen", "Hz aimed at", "off by", "messages", "longest gap ms", "")
-    return _table(head, rows, (1, 2, 3, 4, 5))
+    return table(head, rows, (1, 2, 3, 4, 5))
 
 
 def _cpu(record: Record, figures: dict[str, Figure]) -> str:
@@ -237,4 +237,4 @@ def _cpu(record: Record, figures: dict[str, Figure]) -> str:
     total = figures["graph_cores"]
     rows.append((f"the whole graph (aim ≤ {total.aim})", f"{total.value:.2f}"))
     rows.append(("this recorder and its display, not part of the graph", f"{record.own_cpu:.2f}"))
-    return _table(("", "cores"), rows, (1,))
+    return table(("", "cores"), rows, (1,))

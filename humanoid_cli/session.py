@@ -23,9 +23,9 @@ import rclpy
 from humanoid_cli.asker import Answer, Asker
 from humanoid_cli.readiness import missing
 from humanoid_cli.supervisor import Event, Supervisor
-from humanoid_cli.watcher import Rate, Watcher, own_context
 from humanoid_core.graph import Graph
 from humanoid_core.types import SimTruth
+from humanoid_ros.watcher import Rate, Watcher, own_context
 
 #: What is kept in memory for judging and for the report: (messages, each n-th).
 KEEP = {"sim/truth": (20_000, 1), "safety/status": (60_000, 1), "vla/action_chunk": (5_000, 1),

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -29,10 +30,12 @@ def prefixed(console: Console, graph: Graph) -> Callable[[str, str], None]:
 
 
 def up(graph_name: str, robot: str | None, seed: int | None, settings: list[str], namespace: str,
-       console: Console | None = None) -> int:
+       console: Console | None = None, record: Path | None = None,
+       bag: Path | None = None) -> int:
     """Run a graph until Ctrl-C (0) or until a required node ends (1)."""
     console = console or Console(highlight=False)
-    given = {k: v for k, v in (("robot", robot), ("seed", seed)) if v is not None}
+    named = (("robot", robot), ("seed", seed), ("record", record and str(record)), ("bag", bag and str(bag)))
+    given = {k: v for k, v in named if v is not None}
     graph = load_graph(graph_name, given, [parse_setting(s) for s in settings])
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

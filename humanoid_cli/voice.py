@@ -12,10 +12,11 @@ from typing import Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
-from humanoid_cli.watcher import own_context
 from humanoid_ros import qos
 from humanoid_ros.convert import from_msg, to_msg
+from humanoid_ros.watcher import own_context
 
 HEARD = ("safety/status", "safety/gate", "robot/mode", "robot/joint_command")
 
@@ -31,19 +32,27 @@ class Heard:
 class Voice:
     """Publishes and listens; `heard[topic]` grows while it is open."""
 
-    def __init__(self, name: str, namespace: str = "", listen: tuple[str, ...] = HEARD) -> None:
+    def __init__(self, name: str, namespace: str = "", listen: tuple[str, ...] = HEARD,
+                 simulated_time: bool = False) -> None:
         self._context = own_context()
-        self.node = Node(name, namespace=namespace, context=self._context)
+        given = [Parameter("use_sim_time", value=True)] if simulated_time else []
+        self.node = Node(name, namespace=namespace, context=self._context, parameter_overrides=given)
         self.heard: dict[str, list[Heard]] = {topic: [] for topic in listen}
         self._publishers: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
         for topic in listen:
-            row = qos.topic(topic)
-            self.node.create_subscription(qos.message_type(row.type), topic, self._listener(topic), qos.profile(row))
+            self.listen(topic)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
+
+    def listen(self, topic: str) -> None:
+        """From now on everything on a table topic goes to ``heard``."""
+        row = qos.topic(topic)
+        self.heard.setdefault(topic, [])
+        self.node.create_subscription(qos.message_type(row.type), topic, self._listener(topic), qos.profile(row))
 
     def _listener(self, topic: str) -> Any:
         return lambda message: self.heard[topic].append(Heard(time.monotonic_ns(), from_msg(message)))
@@ -70,13 +79,15 @@ class Voice:
 
     def call(self, kind: Any, name: str, request: Any, timeout: float = 5.0) -> Any:
         """A service's answer, or None when nobody serves it in time."""
-        client = self.node.create_client(kind, name)
-        if not client.wait_for_service(timeout_sec=timeout):
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
+        if not client.service_is_ready() and not client.wait_for_service(timeout_sec=timeout):
             return None
         future = client.call_async(request)
         end = time.monotonic() + timeout
         while not future.done() and time.monotonic() < end:
-            time.sleep(0.01)
+            time.sleep(0.002)
         return future.result() if future.done() else None
 
     def close(self) -> None:

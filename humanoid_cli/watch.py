@@ -1,4 +1,4 @@
-"""`humanoid-twin watch` and `record`: the rates of a running graph from outside, and a bag of it."""
+"""`humanoid-twin watch`: the rates of a running graph from outside."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from humanoid_cli.demo import stop_on_signals
 from humanoid_cli.errors import BadInput
 from humanoid_cli.figures import Figure, check_writable, write_figures
 from humanoid_cli.measure import AIM_RATE, SILENT, rate_ok
-from humanoid_cli.watcher import Rate, Watcher, own_context
+from humanoid_replay.errors import BagError
+from humanoid_replay.recorder import Recorder
+from humanoid_ros.watcher import Rate, Watcher, own_context
 
 DISCOVERY = 1.0  # s until publishers and subscriptions have found one another
 
@@ -26,13 +28,11 @@ def _sink(folder: Path | None) -> Iterator[Any]:
     if folder is None:
         yield None
         return
-    if folder.exists():
-        raise BadInput(f"{folder} exists already; name a folder that does not")
     try:
-        from humanoid_cli.recorder import Recorder
-    except ImportError as error:
-        raise BadInput(f"this install cannot record ({error}); run 'humanoid-twin doctor'") from None
-    with Recorder(folder) as recorder:
+        recorder = Recorder(folder)
+    except BagError as error:
+        raise BadInput(str(error)) from None
+    with recorder:
         yield recorder
 
 
@@ -80,13 +80,3 @@ def watch(seconds: float, namespace: str, bag: Path | None, json: Path | None) -
     if bad:
         console.print(f"more than {100 * AIM_RATE:g} % off: {', '.join(bad)}", style="red")
     return 1 if bad or errors else 0
-
-
-def record(bag: Path, seconds: float | None, namespace: str) -> int:
-    """Record until Ctrl-C or for `seconds`."""
-    rates, errors, _ = _look(seconds, namespace, bag)
-    for line in errors:
-        print(line)
-    count = sum(r.count for r in rates)
-    print(f"{bag}: {count} messages of {sum(r.count > 0 for r in rates)} topics")
-    return 0 if count and not errors else 1

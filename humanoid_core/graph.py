@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from humanoid_core.robot import _Loader, robot_folders
+from humanoid_core.robot import StrictLoader, robot_folders
 from humanoid_core.robot_schema import Name, Positive, Strict, nearest
 
 #: Ends the robot's only source of commands: a person looks at why it ended before it runs again.
@@ -66,6 +66,7 @@ class NodeEntry(Strict):
     required: Annotated[bool, Field(strict=True)] = True
     after: list[Name] = Field(default_factory=list)
     nice: Annotated[int, Field(strict=True, ge=0, le=19)] = 0
+    when: Name | None = None  # the argument without which this node is left out
 
     @model_validator(mode="after")
     def _gate_stays_down(self) -> NodeEntry:
@@ -179,7 +180,7 @@ def load_graph(
     """Read a graph, fill in its arguments and apply ``(node, parameter, value)`` settings. Raises GraphError."""
     path = find_graph_file(name_or_path)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise GraphError(path, "", None, " ".join(str(error).split())) from None
     if not isinstance(data, dict):
@@ -199,6 +200,7 @@ def graph_from_data(
     except ValidationError as error:
         raise _from_pydantic(path, error) from None
     values = _fill_arguments(file, path, dict(arguments or {}))
+    file = _without_unwanted(path, file, values)
     names = [n.name for n in file.nodes]
     overrides: dict[str, dict[str, Value]] = {}
     for node, key, value in settings:
@@ -222,6 +224,18 @@ def _fill_arguments(file: GraphFile, path: Path, given: dict[str, Scalar]) -> di
         if not isinstance(value, (bool, int, float, str)):
             raise GraphError(path, f"arguments.{name}", value, "must be a number, a text or true/false")
     return values
+
+
+def _without_unwanted(path: Path, file: GraphFile, values: Mapping[str, Scalar]) -> GraphFile:
+    """The file without nodes whose argument is empty, 0 or false; nobody waits for those."""
+    for i, entry in enumerate(file.nodes):
+        if entry.when is not None and entry.when not in file.arguments:
+            raise GraphError(path, f"nodes[{i}].when", entry.when,
+                             f"no such argument; {nearest(entry.when, list(file.arguments))}")
+    gone = {n.name for n in file.nodes if n.when is not None and not values[n.when]}
+    kept = [n.model_copy(update={"after": [a for a in n.after if a not in gone]})
+            for n in file.nodes if n.name not in gone]
+    return file.model_copy(update={"nodes": kept})
 
 
 def _ordered(path: Path, file: GraphFile) -> list[NodeEntry]:

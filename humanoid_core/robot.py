@@ -26,10 +26,12 @@ from humanoid_core.robot_model import (
     BatterySpec,
     BodySpec,
     CameraSpec,
+    ContactSpec,
     FootSpec,
     GeomSpec,
     HandSpec,
     ImuSpec,
+    RecoverySpec,
     RobotModel,
     SourceSpec,
     ThermalSpec,
@@ -45,6 +47,7 @@ __all__ = [
     "GeomSpec",
     "HandSpec",
     "ImuSpec",
+    "RecoverySpec",
     "RobotError",
     "RobotModel",
     "SourceSpec",
@@ -67,7 +70,7 @@ class RobotError(ValueError):
         super().__init__(f"{file}: {key} = {shown}: {text}" if key else f"{file}: {text}")
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Safe loader that refuses a key given twice (plain YAML keeps the last one silently)."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -120,7 +123,7 @@ def load_robot(name_or_path: str | Path) -> RobotModel:
 @lru_cache(maxsize=8)
 def _load(path: Path, _mtime_ns: int) -> RobotModel:
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RobotError(path, "", None, " ".join(str(error).split())) from None
     if not isinstance(data, dict):
@@ -134,7 +137,7 @@ def robot_from_data(data: dict[str, Any], path: Path) -> RobotModel:
         file = RobotFile.model_validate(data)
         check(file)
     except ValidationError as error:
-        raise _from_pydantic(path, error) from None
+        raise RobotError(path, *refusal(error)) from None
     except Problem as problem:
         raise RobotError(path, problem.key, problem.value, problem.text) from None
     blob = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
@@ -148,8 +151,8 @@ def robot_from_data(data: dict[str, Any], path: Path) -> RobotModel:
     return _build(file, path, model_file, hashlib.sha256(blob).hexdigest())
 
 
-def _from_pydantic(path: Path, error: ValidationError) -> RobotError:
-    """First error, worded for people: dotted key, value, what to write instead."""
+def refusal(error: ValidationError) -> tuple[str, Any, str]:
+    """First error, worded for people: (dotted key, value, what to write instead)."""
     first = error.errors()[0]
     ctx = first.get("ctx", {})
     where = list(first["loc"])
@@ -172,7 +175,7 @@ def _from_pydantic(path: Path, error: ValidationError) -> RobotError:
     for part in where:
         key += f"[{part}]" if isinstance(part, int) else (f".{part}" if key else str(part))
     more = len(error.errors()) - 1
-    return RobotError(path, key, value, text + (f" (and {more} more problems)" if more else ""))
+    return key, value, text + (f" (and {more} more problems)" if more else "")
 
 
 def _frozen(values: Any) -> Array:
@@ -191,6 +194,16 @@ def _bodies(file: RobotFile) -> tuple[BodySpec, ...]:
             b.shapes), )
         for b in file.bodies.links
     )  # fmt: skip
+
+
+def _recovery(file: RobotFile) -> RecoverySpec:
+    table = {name: file.recovery.joints[name] for name in file.joints.table if name in file.recovery.joints}
+    return RecoverySpec(
+        tuple(table),
+        tuple(n for n, j in table.items() if j.sensor_lost == "estimate"),
+        tuple(n for n, j in table.items() if j.actuator_lost == "remove"),
+        file.recovery.at_most,
+    )
 
 
 def _parts(file: RobotFile) -> dict[str, Any]:
@@ -216,6 +229,9 @@ def _parts(file: RobotFile) -> dict[str, Any]:
         ),
         "thermal": ThermalSpec(file.thermal.warn, file.thermal.limit),
         "battery": BatterySpec(b.warn, b.min, b.nominal, b.full, b.capacity_ah, b.resistance),
+        "recovery": _recovery(file),
+        "contact": tuple(ContactSpec(name, c.side, c.group, min(file.contact.person[p] for p in c.meets))
+                         for name, c in file.contact.regions.items()),
         "bodies": _bodies(file),
         "collision_exclude": file.collision_exclude,
     }
@@ -233,7 +249,7 @@ def _build(file: RobotFile, path: Path, model_file: str | None, digest: str) -> 
                 for n, j in zip(names, joints, strict=True)
             ]
         )
-        for p in ("stand", "rest", "crouch")
+        for p in ("stand", "rest", "crouch", "fall")
     }
     per_drive = ("armature", "damping", "frictionloss", "kp", "kd", "acceleration", "jerk")
     per_command = ("velocity", "acceleration", "jerk")

@@ -132,7 +132,7 @@ def _check_groups(file: RobotFile) -> None:
 
 
 def _check_postures(file: RobotFile) -> None:
-    for posture in ("stand", "rest", "crouch"):
+    for posture in ("stand", "rest", "crouch", "fall"):
         for name, q in getattr(file.postures, posture).items():
             key = f"postures.{posture}.{name}"
             _known(key, name, file.joints.table, "joint")
@@ -168,8 +168,31 @@ def _check_rest(file: RobotFile) -> None:
             _known(f"sources.{topic}.backup", source.backup, file.sources, "source")
             if source.backup == topic or file.sources[source.backup].kind != source.kind:
                 raise Problem(f"sources.{topic}.backup", source.backup, "a backup is another source of the same kind")
+    _check_recovery(file)
+    _check_contact(file)
     if not file.thermal.warn < file.thermal.limit:
         raise Problem("thermal.warn", file.thermal.warn, f"not below thermal.limit {file.thermal.limit}")
     b = file.battery
     if not b.min < b.warn < b.nominal <= b.full:
         raise Problem("battery", [b.min, b.warn, b.nominal, b.full], "must rise: min < warn < nominal <= full")
+
+
+def _check_recovery(file: RobotFile) -> None:
+    """Only joints that carry nobody's weight may fail without a stop."""
+    for name, joint in file.recovery.joints.items():
+        _known(f"recovery.joints.{name}", name, file.joints.table, "joint")
+        for key in ("sensor_lost", "actuator_lost"):
+            value = getattr(joint, key)
+            if value != "stop" and name not in file.groups["upper_body"]:
+                raise Problem(f"recovery.joints.{name}.{key}", value, "only joints of groups.upper_body may go on "
+                              "without sensor or motor; write 'stop'")
+
+
+def _check_contact(file: RobotFile) -> None:
+    """A part that may press on somebody is a hand of this robot, felt by joints that it has."""
+    for name, region in file.contact.regions.items():
+        _known(f"contact.regions.{name}.group", region.group, file.groups, "group")
+        if getattr(file.hands, region.side) is None:
+            raise Problem(f"contact.regions.{name}.side", region.side, f"this robot has no hands.{region.side}")
+        for i, part in enumerate(region.meets):
+            _known(f"contact.regions.{name}.meets[{i}]", part, file.contact.person, "region of contact.person")

@@ -132,6 +132,28 @@ class BatterySpec:
     resistance: float
 
 
+@dataclass(frozen=True)
+class ContactSpec:
+    """A hand that may press on somebody: the joints that feel it (``group``), the largest ``force`` in N."""
+
+    name: str
+    side: str
+    group: str
+    force: float
+
+
+@dataclass(frozen=True)
+class RecoverySpec:
+    """Joints that the robot can do without for a while. ``watch``: their sensors are watched one by one;
+    ``estimate``: of these the twin's estimate stands in for a lost sensor; ``remove``: their motors may drop out of
+    the controlled set; ``at_most``: joints estimated, or removed, at the same time."""
+
+    watch: tuple[str, ...] = ()
+    estimate: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    at_most: int = 1
+
+
 @dataclass(frozen=True, eq=False)
 class RobotModel:
     """Everything known about one robot. Arrays are read-only float64[n] in the order of ``joint_names``."""
@@ -165,6 +187,7 @@ class RobotModel:
     stand: Array
     rest: Array
     crouch: Array
+    fall: Array
     groups: Mapping[str, tuple[int, ...]]
     hands: Mapping[str, HandSpec]
     imus: tuple[ImuSpec, ...]
@@ -178,6 +201,8 @@ class RobotModel:
     bodies: tuple[BodySpec, ...]
     collision_exclude: tuple[tuple[str, str], ...]
     _index: Mapping[str, int] = field(repr=False, default_factory=dict)
+    recovery: RecoverySpec = RecoverySpec()
+    contact: tuple[ContactSpec, ...] = ()
 
     @property
     def n(self) -> int:

@@ -184,6 +184,7 @@ class Postures(Block):
     stand: dict[Name, Real] = {}
     rest: dict[Name, Real] = {}
     crouch: dict[Name, Real] = {}
+    fall: dict[Name, Real] = {}
 
 
 class Hand(Strict):
@@ -244,6 +245,37 @@ class Source(Strict):
     backup: Name | None = None
 
 
+class JointRecovery(Strict):
+    """What happens when a joint's sensor or motor is lost. ``stop``: the upper body halts."""
+
+    sensor_lost: Literal["stop", "estimate"] = "stop"
+    actuator_lost: Literal["stop", "remove"] = "stop"
+    reason: Annotated[str, Field(strict=True, min_length=1)]
+
+
+class Recovery(Block):
+    """Joints that are not named stop. ``at_most``: joints that may be estimated, or removed, at the same time."""
+
+    at_most: Annotated[int, Field(strict=True, gt=0)] = 1
+    joints: dict[Name, JointRecovery] = {}
+
+
+class ContactRegion(Strict):
+    """A part of the robot that may press on a person: a hand, its force estimated from the joints of ``group``."""
+
+    side: Literal["left", "right"]
+    group: Name
+    meets: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class Contact(Block):
+    """``person``: largest quasi-static force in N by region of the body; a part of the robot keeps to the smallest of
+    the regions that it may meet."""
+
+    person: dict[Name, Positive] = {}
+    regions: dict[Name, ContactRegion] = {}
+
+
 class Thermal(Block):
     warn: Positive = 70.0
     limit: Positive = 85.0
@@ -280,3 +312,5 @@ class RobotFile(Strict):
     sources: dict[Name, Source] = {}
     thermal: Thermal = Thermal()
     battery: Battery = Battery()
+    recovery: Recovery = Recovery()
+    contact: Contact = Contact()

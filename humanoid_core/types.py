@@ -40,6 +40,14 @@ class Mode(IntEnum):
     CROUCH = 3
 
 
+class Posture(IntEnum):
+    """How the robot shall come to rest in an emergency."""
+
+    HOLD = 0
+    CROUCH = 1
+    FALL = 2
+
+
 class TwinStatus(IntEnum):
     WAITING = 0
     OK = 1
@@ -123,6 +131,7 @@ class RobotState:
     battery_current: float
     stale_sources: tuple[str, ...] = ()
     imu_source: str = ""
+    estimated_joints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,15 @@ class TwinState:
     latency: float
     status: TwinStatus
     anomalies: tuple[str, ...] = ()
+    velocity_stddev: Array = field(default_factory=lambda: EMPTY)
+    desired_position: Array = field(default_factory=lambda: EMPTY)
+    predicted_position: Array = field(default_factory=lambda: EMPTY)
+    outlier_threshold: Array = field(default_factory=lambda: EMPTY)
+    source_delay: tuple[tuple[str, float], ...] = ()
+    diagnosis: str = ""
+    model_revision: int = 0
+    quality_parts: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    quality_trend: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -187,6 +205,33 @@ class TwinPrediction:
     error_20ms: float = float("nan")
     error_100ms: float = float("nan")
     error_500ms: float = float("nan")
+    error_hold: tuple[float, float, float] = (float("nan"),) * 3
+    error_velocity: tuple[float, float, float] = (float("nan"),) * 3
+    first_violation_subject: str = ""
+    min_environment_distance: float = float("nan")
+
+
+@dataclass(frozen=True)
+class ActuatorHealth:
+    """Trend of one actuator; NaN = unknown. Times in s, friction in N m s/rad and N m."""
+
+    name: str
+    viscous_friction: float
+    coulomb_friction: float
+    tracking_error: float
+    temperature: float
+    trend: str
+    time_to_threshold: float
+    time_low: float
+    time_high: float
+    recommendation: str
+
+
+@dataclass(frozen=True)
+class TwinHealth:
+    stamp_ns: int
+    model_revision: int
+    actuators: tuple[ActuatorHealth, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -256,6 +301,26 @@ class Permit:
     accept_new: bool
     estop_latched: bool
     reset_count: int
+    posture: Posture = Posture.HOLD
+    removed_joints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SafetyEvent:
+    """One line of a safety node's event log."""
+
+    stamp_ns: int
+    source: str
+    seq: int
+    kind: str
+    level: Level
+    code: str
+    subject: str
+    text: str
+
+
+#: Sequence number with which a released stop source says goodbye: from then on its silence is no press.
+ESTOP_SIGN_OFF = 2**64 - 1
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,16 @@ def from_msg(message: Any) -> Any:
     return message if convert is None else convert(message)
 
 
+def dataclass_for(kind: str) -> Callable[[Any], Any]:
+    """What makes the dataclass of a message of type ``package/msg/Name``, also of one decoded without ROS; ValueError
+    for a type that has none."""
+    package, folder, name = kind.split("/")
+    found = _FROM.get(getattr(importlib.import_module(f"{package}.{folder}"), name))
+    if found is None:
+        raise ValueError(f"no dataclass for {kind}")
+    return found
+
+
 def convertible() -> tuple[type, ...]:
     """Every dataclass that has a message."""
     return tuple(_TO)

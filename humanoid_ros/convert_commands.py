@@ -75,14 +75,15 @@ def safety_status_from_msg(x: m.SafetyStatus) -> t.SafetyStatus:
 @message_of(t.Permit)
 def permit_to_msg(v: t.Permit) -> m.Permit:
     message = m.Permit(seq=v.seq, level=int(v.level), scale=v.scale, validity=v.validity, accept_new=v.accept_new,
-                       estop_latched=v.estop_latched, reset_count=v.reset_count)
+                       estop_latched=v.estop_latched, reset_count=v.reset_count, posture=int(v.posture),
+                       removed_joints=list(v.removed_joints))
     return stamped(message, v.stamp_ns)
 
 
 @dataclass_of(m.Permit)
 def permit_from_msg(x: m.Permit) -> t.Permit:
     return t.Permit(stamp_from_msg(x.header.stamp), x.seq, t.Level(x.level), x.scale, x.validity, x.accept_new,
-                    x.estop_latched, x.reset_count)
+                    x.estop_latched, x.reset_count, t.Posture(x.posture), tuple(x.removed_joints))
 
 
 @message_of(t.EStopState)
@@ -116,6 +117,20 @@ def robot_mode_to_msg(v: t.RobotMode) -> m.RobotMode:
 @dataclass_of(m.RobotMode)
 def robot_mode_from_msg(x: m.RobotMode) -> t.RobotMode:
     return t.RobotMode(stamp_from_msg(x.header.stamp), t.Mode(x.mode), x.reason, x.seq)
+
+
+_EVENT = ("source", "seq", "kind", "code", "subject", "text")
+
+
+@message_of(t.SafetyEvent)
+def safety_event_to_msg(v: t.SafetyEvent) -> m.SafetyEvent:
+    return stamped(m.SafetyEvent(level=int(v.level), **{name: getattr(v, name) for name in _EVENT}), v.stamp_ns)
+
+
+@dataclass_of(m.SafetyEvent)
+def safety_event_from_msg(x: m.SafetyEvent) -> t.SafetyEvent:
+    values = {name: getattr(x, name) for name in _EVENT}
+    return t.SafetyEvent(stamp_from_msg(x.header.stamp), level=t.Level(x.level), **values)
 
 
 _GATE = ("state", "reason", "passed", "held", "tick", "overruns", "tick_lateness", "permit_age")

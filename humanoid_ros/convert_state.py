@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from humanoid_twin import msg as m
 
@@ -32,6 +34,7 @@ def robot_state_to_msg(v: t.RobotState) -> m.RobotState:
         angular_velocity=vector3(v.angular_velocity), linear_acceleration=vector3(v.linear_acceleration),
         foot_force=[vector3(v.foot_force[0]), vector3(v.foot_force[1])], battery_voltage=v.battery_voltage,
         battery_current=v.battery_current, stale_sources=list(v.stale_sources), imu_source=v.imu_source,
+        estimated_joints=list(v.estimated_joints),
     )
     return stamped(message, v.stamp_ns)
 
@@ -42,7 +45,7 @@ def robot_state_from_msg(x: m.RobotState) -> t.RobotState:
         stamp_from_msg(x.header.stamp), x.seq, vector(x.position), vector(x.velocity), vector(x.effort),
         vector(x.temperature), wxyz(x.orientation), xyz(x.angular_velocity), xyz(x.linear_acceleration),
         np.array([xyz(x.foot_force[0]), xyz(x.foot_force[1])]), x.battery_voltage, x.battery_current,
-        tuple(x.stale_sources), x.imu_source,
+        tuple(x.stale_sources), x.imu_source, tuple(x.estimated_joints),
     )
 
 
@@ -74,7 +77,11 @@ def twin_state_to_msg(v: t.TwinState) -> m.TwinState:
         velocity=doubles(v.velocity), position_stddev=doubles(v.position_stddev),
         external_torque=doubles(v.external_torque), com=point(v.com), capture_point=point(v.capture_point),
         support_margin=v.support_margin, nis=doubles(v.nis), sync_quality=v.sync_quality, latency=v.latency,
-        status=int(v.status), anomalies=list(v.anomalies))
+        status=int(v.status), anomalies=list(v.anomalies), velocity_stddev=doubles(v.velocity_stddev),
+        desired_position=doubles(v.desired_position), predicted_position=doubles(v.predicted_position),
+        outlier_threshold=doubles(v.outlier_threshold), source_names=[name for name, _ in v.source_delay],
+        source_delay=doubles([delay for _, delay in v.source_delay]), diagnosis=v.diagnosis,
+        model_revision=v.model_revision, quality_parts=np.array(v.quality_parts), quality_trend=v.quality_trend)
     fill(message.base_pose.position, v.base_position)
     message.base_pose.orientation = quaternion(v.base_orientation)
     fill(message.base_twist.linear, v.base_linear)
@@ -89,21 +96,50 @@ def twin_state_from_msg(x: m.TwinState) -> t.TwinState:
         vector(x.position_stddev), vector(x.external_torque), xyz(x.base_pose.position),
         wxyz(x.base_pose.orientation), xyz(x.base_twist.linear), xyz(x.base_twist.angular), xyz(x.com),
         xyz(x.capture_point), x.support_margin, vector(x.nis), x.sync_quality, x.latency,
-        t.TwinStatus(x.status), tuple(x.anomalies))
+        t.TwinStatus(x.status), tuple(x.anomalies), vector(x.velocity_stddev), vector(x.desired_position),
+        vector(x.predicted_position), vector(x.outlier_threshold),
+        tuple(zip(x.source_names, (float(d) for d in x.source_delay), strict=True)), x.diagnosis, x.model_revision,
+        _floats(x.quality_parts), x.quality_trend)
 
 
 _PREDICTION = ("chunk_seq", "horizon", "min_joint_margin", "min_self_distance", "min_support_margin",
-               "first_violation_code", "first_violation_time", "error_20ms", "error_100ms", "error_500ms")
+               "first_violation_code", "first_violation_time", "error_20ms", "error_100ms", "error_500ms",
+               "first_violation_subject", "min_environment_distance")
+
+
+def _floats(values: Any) -> Any:
+    return tuple(float(v) for v in values)
 
 
 @message_of(t.TwinPrediction)
 def twin_prediction_to_msg(v: t.TwinPrediction) -> m.TwinPrediction:
-    return stamped(m.TwinPrediction(**{name: getattr(v, name) for name in _PREDICTION}), v.stamp_ns)
+    message = m.TwinPrediction(**{name: getattr(v, name) for name in _PREDICTION},
+                               error_hold=np.array(v.error_hold), error_velocity=np.array(v.error_velocity))
+    return stamped(message, v.stamp_ns)
 
 
 @dataclass_of(m.TwinPrediction)
 def twin_prediction_from_msg(x: m.TwinPrediction) -> t.TwinPrediction:
-    return t.TwinPrediction(stamp_from_msg(x.header.stamp), *(getattr(x, name) for name in _PREDICTION))
+    return t.TwinPrediction(stamp_from_msg(x.header.stamp), error_hold=_floats(x.error_hold),
+                            error_velocity=_floats(x.error_velocity),
+                            **{name: getattr(x, name) for name in _PREDICTION})
+
+
+_ACTUATOR = ("name", "viscous_friction", "coulomb_friction", "tracking_error", "temperature", "trend",
+             "time_to_threshold", "time_low", "time_high", "recommendation")
+
+
+@message_of(t.TwinHealth)
+def twin_health_to_msg(v: t.TwinHealth) -> m.TwinHealth:
+    message = m.TwinHealth(model_revision=v.model_revision, actuators=[
+        m.ActuatorHealth(**{name: getattr(a, name) for name in _ACTUATOR}) for a in v.actuators])
+    return stamped(message, v.stamp_ns)
+
+
+@dataclass_of(m.TwinHealth)
+def twin_health_from_msg(x: m.TwinHealth) -> t.TwinHealth:
+    actuators = tuple(t.ActuatorHealth(**{name: getattr(a, name) for name in _ACTUATOR}) for a in x.actuators)
+    return t.TwinHealth(stamp_from_msg(x.header.stamp), x.model_revision, actuators)
 
 
 @message_of(t.SimTruth)

@@ -20,6 +20,8 @@ ARGUMENTS = (
     ("robot", "g1", "robot file: a name in config/robots, or a path"),
     ("backend", "mujoco", "mujoco, gazebo, real or bag"),
     ("seed", "7", "places the simulated objects and seeds the noise"),
+    ("bag", "", "with backend:=bag: the recording to play, '' when something else plays one"),
+    ("record", "", "folder of a recording of everything, '' for none"),
     ("namespace", "", "puts every node and topic under this name"),
     ("set", "", "parameters: 'node.key=value node.key=value'"),
 )
@@ -73,7 +75,8 @@ def _nodes(context):
         there = [b for b, g in BACKENDS.items() if g in known_graphs()]
         raise RuntimeError(f"backend:={backend}: there is no such graph here; backends: {', '.join(there)}")
     taken = load_graph(name).arguments
-    values = {"robot": given["robot"], "seed": int(given["seed"])}
+    values = {"robot": given["robot"], "seed": int(given["seed"]), "record": given["record"],
+              "bag": given["bag"]}
     graph = load_graph(name, {k: v for k, v in values.items() if k in taken},
                        [parse_setting(text) for text in given["set"].split()])
     return node_actions(graph, given["namespace"])

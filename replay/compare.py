@@ -88,6 +88,7 @@ class Comparison:
     levels: tuple[list[str], list[str]] | None
     missed_events: list[str]
     new_events: list[str]
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def same(self) -> bool:
@@ -123,7 +124,8 @@ def compare(expected: Path, actual: Path, tolerance: Tolerance | None = None,
             topics: Collection[str] = ()) -> Comparison:
     """Compare two recordings; BagError when one cannot be read or there is nothing to compare."""
     wanted = {t.lstrip("/") for t in topics}
-    (start, left), (_, right) = _load(expected, wanted), _load(actual, wanted)
+    remarks: list[str] = []
+    (start, left), (_, right) = _load(expected, wanted, remarks), _load(actual, wanted, remarks)
     if not left and not right:
         raise BagError(expected, "nothing to compare in either recording")
     unknown = wanted - {topic.lstrip("/") for topic, _ in (*left, *right)}
@@ -154,7 +156,7 @@ def compare(expected: Path, actual: Path, tolerance: Tolerance | None = None,
                     levels[side].append(f"{(stamp - start) / NS:.3f} s {text.rpartition(' ')[2]}")
     differ = [x.split(" ")[-1] for x in levels[0]] != [x.split(" ")[-1] for x in levels[1]]
     return Comparison(results, levels if differ else None, _lines(events[0] - events[1], when),
-                      _lines(events[1] - events[0], when))
+                      _lines(events[1] - events[0], when), remarks)
 
 
 def _lines(events: Counter[str], when: Mapping[str, float]) -> list[str]:
@@ -162,7 +164,7 @@ def _lines(events: Counter[str], when: Mapping[str, float]) -> list[str]:
     return [f"{at:.3f} s {text}{f' ({n} times)' if n > 1 else ''}" for at, text, n in rows]
 
 
-def _load(path: Path, wanted: Collection[str]) -> tuple[int, Rows]:
+def _load(path: Path, wanted: Collection[str], remarks: list[str]) -> tuple[int, Rows]:
     """Arrival of the first message, and (topic, type) -> (arrival, bytes); pictures as digests."""
     rows: Rows = {}
     with BagReader(path) as bag:
@@ -170,6 +172,7 @@ def _load(path: Path, wanted: Collection[str]) -> tuple[int, Rows]:
         for topic, kind, stamp, data in bag.raw(names):
             kept = hashlib.sha256(data).digest() if kind in PICTURES else data
             rows.setdefault((topic, kind), []).append((stamp, kept))
+        remarks += [f"{path}: {line}" for line in bag.remarks]
     return min((side[0][0] for side in rows.values()), default=0), rows
 
 

@@ -1,10 +1,14 @@
-"""Reads recordings: rosbag2 folders or single files (mcap, sqlite3) and ROS 1 bags.
+"""Reads recordings: rosbag2 folders or single files (mcap, sqlite3) and ROS 1 bags, also those that end in the middle.
 
-Whatever is wrong with a file ends in a BagError of one line; nothing else leaves this module.
+A recording whose recorder was killed is read as far as it goes, and ``remarks`` says what is missing. Whatever else is
+wrong with a file ends in a BagError of one line; nothing else leaves this module.
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +21,7 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from humanoid_core.timing import NS
 from humanoid_replay.definitions import typestore
 from humanoid_replay.errors import BagError
+from humanoid_replay.salvage import salvage
 
 __all__ = ["BagError", "BagReader", "BagTopic", "Record"]
 
@@ -54,18 +59,51 @@ class BagReader:
         self.path = Path(path)
         self._reader: Any = None
         self._slack: dict[str, int] = {}
+        self._lost: list[str] = []
+        self._undecoded: Counter[str] = Counter()
+        self._rescued: Path | None = None
         with _one_line(self.path):
-            self._reader = AnyReader([locate(self.path)], default_typestore=typestore())
+            where = locate(self.path)
+            broken = unfinished(where)
+            self._reader = self._rescue(broken) if broken else AnyReader([where], default_typestore=typestore())
 
     def __enter__(self) -> BagReader:
-        with _one_line(self.path):
-            self._reader.open()
+        try:
+            with _one_line(self.path):
+                self._reader.open()
+        except BagError:
+            self._clean()
+            raise
         return self
+
+    def _rescue(self, files: list[Path]) -> Any:
+        """A reader of what can be read of ``files``, copied into a folder that goes when this is closed."""
+        self._rescued = Path(tempfile.mkdtemp(prefix="humanoid_twin_"))
+        try:
+            found = salvage(files, self._rescued / "bag")
+            self._lost = [f"ends in the middle (was the recorder killed?): {found.messages} messages were read",
+                          *found.lost]
+            return AnyReader([self._rescued / "bag"], default_typestore=typestore())
+        except Exception:
+            self._clean()
+            raise
+
+    def _clean(self) -> None:
+        if self._rescued is not None:
+            shutil.rmtree(self._rescued, ignore_errors=True)
+            self._rescued = None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What could not be read, as lines for a person."""
+        return self._lost + [f"{topic}: {n} messages are damaged and were left out"
+                             for topic, n in sorted(self._undecoded.items())]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         with suppress(Exception):
             self._reader.close()
+        self._clean()
 
     @property
     def topics(self) -> tuple[BagTopic, ...]:
@@ -93,10 +131,14 @@ class BagReader:
         return found
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[Record]:
-        """In order of arrival; only ``topics`` when given, the others are not even decoded."""
+        """In order of arrival; only ``topics`` when given, the others are not even decoded. A message that cannot be
+        decoded is left out and counted in ``remarks``."""
         for connection, stamp_ns, data in self._raw(topics):
-            with _one_line(self.path):
+            try:
                 message = self._decode(data, connection.msgtype)
+            except Exception:
+                self._undecoded[connection.topic] += 1
+                continue
             yield Record(connection.topic, connection.msgtype, int(stamp_ns), message)
 
     def raw(self, topics: Collection[str] | None = None) -> Iterator[tuple[str, str, int, bytes]]:
@@ -135,7 +177,7 @@ class BagReader:
 
 
 def locate(path: Path) -> Path:
-    """What rosbags can open for ``path``; BagError when there is nothing of the kind."""
+    """What rosbags can open for ``path``, or could if it were whole; BagError when there is nothing of the kind."""
     if not path.exists():
         raise BagError(path, "no such file or folder")
     if path.name == "metadata.yaml":
@@ -144,7 +186,7 @@ def locate(path: Path) -> Path:
         _check_file(path)
         return path
     files = sorted(p for p in path.iterdir() if p.suffix in STORAGE and p.is_file())
-    if (path / "metadata.yaml").is_file():
+    if (path / "metadata.yaml").is_file() or growing(path):
         for file in files:
             _check_file(file)
         return path
@@ -156,22 +198,46 @@ def locate(path: Path) -> Path:
     raise BagError(path, f"no metadata.yaml, and several recordings ({', '.join(f.name for f in files)}); name one")
 
 
+def growing(folder: Path) -> list[Path]:
+    """Parts that a recorder did not finish (humanoid_replay.recording)."""
+    return sorted(folder.glob("part_*.growing/*.mcap"))
+
+
+def mcap_files(path: Path) -> list[Path]:
+    """All mcap files of a recording in order, those that a recorder did not finish last."""
+    if not path.is_dir():
+        return [path] if path.suffix == ".mcap" else []
+    return sorted((p for p in path.iterdir() if p.suffix == ".mcap"), key=_number) + growing(path)
+
+
+def unfinished(path: Path) -> list[Path]:
+    """All files of a recording when one of them has no end; [] when rosbags can open it as it is."""
+    files = mcap_files(path)
+    late = path.is_dir() and bool(growing(path))
+    return files if late or any(not _has_end(file) for file in files) else []
+
+
+def _number(file: Path) -> tuple[int, str]:
+    last = file.stem.rpartition("_")[2]
+    return int(last) if last.isdigit() else 0, file.name
+
+
+def _has_end(file: Path) -> bool:
+    with file.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - len(MCAP_MAGIC)))
+        return stream.read() == MCAP_MAGIC
+
+
 def _check_file(path: Path) -> None:
-    """Refuse what is no recording, or one that ends in the middle, before anybody tries to decode it."""
+    """Refuse what is no recording before anybody tries to decode it."""
     with _one_line(path), path.open("rb") as file:
         head = file.read(16)
-        size = file.seek(0, 2)
-        tail = b""
-        if size >= len(MCAP_MAGIC):
-            file.seek(-len(MCAP_MAGIC), 2)
-            tail = file.read()
     if not head:
         raise BagError(path, "an empty file")
     kind = next((suffix for magic, suffix in MAGIC.items() if head.startswith(magic)), None)
     if kind is None:
         raise BagError(path, "not a recording: it begins like neither mcap nor sqlite3 nor a ROS 1 bag")
-    if kind == ".mcap" and tail != MCAP_MAGIC:
-        raise BagError(path, "truncated: the end of the mcap file is missing (was the recorder killed?)")
     if path.suffix != kind:
         raise BagError(path, f"is a {kind[1:]} recording with another name; rename it to '{path.stem}{kind}'")
 
@@ -187,4 +253,5 @@ def _one_line(path: Path) -> Iterator[None]:
         raise BagError(path, f"may not be read: {error.strerror}") from None
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise BagError(path, f"unreadable, damaged or truncated: {reason}"[:300]) from None
+        raise BagError(path, f"unreadable, damaged or truncated: {reason}"[:300]
+                       + ("; 'humanoid-twin bag salvage' reads what is left" if mcap_files(path) else "")) from None

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,29 +20,33 @@ from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS
 from humanoid_replay.cdr import canonical
 from humanoid_replay.errors import BagError
+from humanoid_replay.mapping import Mapping as Names
 from humanoid_replay.reader import BagReader
 from humanoid_replay.samples import KINDS
 from humanoid_replay.stages import STAGES, STATE, TICK_NS, Stage
+from humanoid_replay.vla_stage import VlaStage
 from humanoid_replay.writer import BagWriter
-from humanoid_ros import convert_commands, convert_state
-from humanoid_ros.convert import to_msg
+from humanoid_ros.convert import dataclass_for, to_msg
 from humanoid_ros.params import ParameterError, check
+from vla_nodes.params import VlaParams
 
 Settings = Iterable[tuple[str, str, Any]]
 
 #: A recording that is silent for longer than this is taken up again after it; the time between is not ticked through.
 LONGEST_SILENCE_NS = 60 * NS
-READERS: dict[str, Callable[[Any], Any]] = {
-    **{kind: convert for kind, (_, convert) in KINDS.items()},
-    "humanoid_twin/msg/RobotState": convert_state.robot_state_from_msg,
-    "humanoid_twin/msg/SensorHealth": convert_state.sensor_health_from_msg,
-    "humanoid_twin/msg/TwinState": convert_state.twin_state_from_msg,
-    "humanoid_twin/msg/ActionChunk": convert_commands.action_chunk_from_msg,
-    "humanoid_twin/msg/JointCommand": convert_commands.joint_command_from_msg,
-    "humanoid_twin/msg/Permit": convert_commands.permit_from_msg,
-    "humanoid_twin/msg/EStopState": convert_commands.e_stop_state_from_msg,
-    "humanoid_twin/msg/OverrideState": convert_commands.override_state_from_msg,
-}
+#: Messages without a dataclass; a stage takes them as they are.
+AS_THEY_ARE = frozenset({"sensor_msgs/msg/CameraInfo"})
+#: In the order of the data. Stage -> (its node's name, its parameters, itself).
+ALL_STAGES: dict[str, tuple[str, Any, Any]] = {
+    **{name: STAGES[name] for name in ("ingest", "twin")}, "vla": ("vla_policy", VlaParams, VlaStage),
+    **{name: STAGES[name] for name in ("safety", "gate")}}
+
+
+def read(kind: str, message: Any) -> Any:
+    """What a stage takes for a decoded message; ValueError, IndexError or AttributeError when it does not fit."""
+    if kind in KINDS:
+        return KINDS[kind][1](message)
+    return message if kind in AS_THEY_ARE else dataclass_for(kind)(message)
 
 
 class ReplayError(ValueError):
@@ -67,18 +71,19 @@ def make_stages(through: Iterable[str], robot: RobotModel, settings: Settings = 
     """The stages asked for, in the order of the data; ReplayError for an unknown stage, node, key or value."""
     wanted = list(dict.fromkeys(through))
     for name in wanted:
-        if name not in STAGES:
-            raise ReplayError(f"no stage '{name}' to replay through; there are {', '.join(STAGES)}")
+        if name not in ALL_STAGES:
+            raise ReplayError(f"no stage '{name}' to replay through; there are {', '.join(ALL_STAGES)}")
     if not wanted:
-        raise ReplayError(f"name at least one stage of {', '.join(STAGES)}")
+        raise ReplayError(f"name at least one stage of {', '.join(ALL_STAGES)}")
     given: dict[str, dict[str, Any]] = {}
     for node, key, value in settings:
         given.setdefault(node, {})[key] = value
-    nodes = {STAGES[name][0]: name for name in STAGES if name in wanted}
+    nodes = {ALL_STAGES[name][0]: name for name in ALL_STAGES if name in wanted}
     for node in given:
         if node not in nodes:
             raise ReplayError(f"--set {node}: not replayed; the nodes replayed here are {', '.join(nodes)}")
-    return [STAGES[name][2](robot, _params(node, STAGES[name][1], given.get(node, {}))) for node, name in nodes.items()]
+    rows = [(node, *ALL_STAGES[name][1:]) for node, name in nodes.items()]
+    return [stage(robot, _params(node, params, given.get(node, {}))) for node, params, stage in rows]
 
 
 def _params(node: str, cls: Any, given: Mapping[str, Any]) -> Any:
@@ -101,7 +106,7 @@ def _params(node: str, cls: Any, given: Mapping[str, Any]) -> Any:
 
 
 def replay(path: Path, stages: list[Stage], robot: RobotModel, out: BagWriter | None = None,
-           namespace: str | None = None) -> ReplayReport:
+           namespace: str | None = None, mapping: Names | None = None) -> ReplayReport:
     """Run the recording at ``path`` through ``stages``; what they say goes to ``out`` (an open one).
 
     BagError when the recording cannot be read or holds nothing that any stage could use.
@@ -109,12 +114,14 @@ def replay(path: Path, stages: list[Stage], robot: RobotModel, out: BagWriter | 
     started = time.perf_counter()
     with BagReader(path) as bag:
         report = ReplayReport()
-        names = topic_names(bag, namespace)
+        mapping = mapping or Names()
+        names = mapping.topics(bag, topic_names(bag, namespace))
         running = _runnable(path, stages, names, report)
         report.ran = tuple(s.name for s in running)
-        runner = _Runner(running, out)
-        made = {t for s in running for t in s.outputs}
-        wanted = {t for s in running for t in s.inputs} - made
+        wires = Wires(running, set(names.values()))
+        runner = _Runner(running, wires, out)
+        again = {t for s in running for t in getattr(s, "recorded", ())}
+        wanted = set(wires.recorded) | again
         recorded = {bag_name: name for bag_name, name in names.items() if name in wanted}
         _name_the_rest(bag, wanted, recorded, names, report)
         unreadable: Counter[str] = Counter()
@@ -124,15 +131,18 @@ def replay(path: Path, stages: list[Stage], robot: RobotModel, out: BagWriter | 
             if record.type != TOPICS[name].type:
                 continue
             try:
-                value = READERS[record.type](record.message)
-            except (ValueError, IndexError):
+                value = mapping.sample(read(record.type, record.message))
+            except (ValueError, IndexError, AttributeError):  # the last: recorded with an older definition
                 unreadable[name] += 1
                 value = None
             foreign = foreign or _other_model(name, value, robot)
             if runner.until(record.stamp_ns):
                 report.remarks.append(f"silent for more than {LONGEST_SILENCE_NS // NS} s; that time is left out")
             report.inputs += 1
+            if name in again:
+                runner.remind(name, value, record.stamp_ns)
             runner.deliver(name, value, record.stamp_ns)
+        report.remarks += bag.remarks
     runner.finish()
     report.recorded_s = runner.span_ns / NS
     report.remarks += [foreign] if foreign else []
@@ -147,14 +157,28 @@ def replay(path: Path, stages: list[Stage], robot: RobotModel, out: BagWriter | 
     return report
 
 
+class Wires:
+    """Who hears what: a stage hears the stages before it; what those after it say comes from the recording, because
+    the recorded robot moved by that. Only what was not recorded is taken from a later stage."""
+
+    def __init__(self, stages: list[Stage], at_hand: set[str]) -> None:
+        self.made: dict[str, list[Stage]] = {}
+        self.recorded: dict[str, list[Stage]] = {}
+        for place, stage in enumerate(stages):
+            for topic in stage.inputs:
+                before = any(topic in other.outputs for other in stages[:place])
+                later = any(topic in other.outputs for other in stages[place:])
+                made = before or (later and topic not in at_hand)
+                (self.made if made else self.recorded).setdefault(topic, []).append(stage)
+
+
 class _Runner:
     """Hands messages from stage to stage, and what is said to the writer and the hash."""
 
-    def __init__(self, stages: list[Stage], out: BagWriter | None) -> None:
-        self.stages, self.out = stages, out
+    def __init__(self, stages: list[Stage], wires: Wires, out: BagWriter | None) -> None:
+        self.stages, self.wires, self.out = stages, wires, out
         self.digest = hashlib.sha256()
         self.counts: dict[str, int] = {}
-        self._listeners = {t: [s for s in stages if t in s.inputs] for s in stages for t in s.inputs}
         self._next_ns: int | None = None
         self._count = 0
         self._last_ns = self.span_ns = 0
@@ -181,9 +205,19 @@ class _Runner:
             self._tick(self._next_ns)
 
     def deliver(self, topic: str, value: Any, now_ns: int) -> None:
-        for stage in self._listeners.get(topic, ()):
+        """A recorded message to those who hear the recording."""
+        self._hand(self.wires.recorded.get(topic, ()), topic, value, now_ns)
+
+    def _hand(self, stages: Iterable[Stage], topic: str, value: Any, now_ns: int) -> None:
+        for stage in stages:
             for name, said in stage.on(topic, value, now_ns):
                 self._say(name, said, now_ns)
+
+    def remind(self, topic: str, value: Any, now_ns: int) -> None:
+        """What a stage of this run had said in the recording, for that stage alone."""
+        for stage in self.stages:
+            if topic in getattr(stage, "recorded", ()):
+                stage.on_recorded(topic, value, now_ns)  # type: ignore[attr-defined]
 
     def _tick(self, now_ns: int) -> None:
         for stage in self.stages:
@@ -199,7 +233,7 @@ class _Runner:
         self.counts[topic] = self.counts.get(topic, 0) + 1
         if self.out is not None:
             self.out.write(topic, kind, now_ns, data)
-        self.deliver(topic, value, now_ns)
+        self._hand(self.wires.made.get(topic, ()), topic, value, now_ns)
 
 
 def topic_names(bag: BagReader, namespace: str | None = None) -> dict[str, str]:

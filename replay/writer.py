@@ -1,4 +1,4 @@
-"""Writes rosbag2 recordings (mcap) from serialized messages, with definitions and QoS inside."""
+"""Writes rosbag2 recordings (mcap or sqlite3) from serialized messages, with definitions and QoS inside."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from humanoid_core.topics import TOPICS, Topic
 from humanoid_replay.definitions import typestore
 from humanoid_replay.errors import BagError
 
+STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 FOREVER = QosTime(0x7FFFFFFF, 0xFFFFFFFF)
 
 
@@ -21,17 +22,21 @@ class BagWriter:
     """A new rosbag2 folder. Topics appear with their first message; the suite's own get the QoS of its table.
 
     ``metadata`` (model hash, configuration, ...) is kept as rosbag2's custom data. The index and metadata.yaml
-    are written when it closes.
+    are written when it closes. ``storage``: mcap (in zstd chunks) or sqlite3.
     """
 
-    def __init__(self, path: str | Path, metadata: Mapping[str, str] | None = None, compress: bool = True) -> None:
+    def __init__(self, path: str | Path, metadata: Mapping[str, str] | None = None, compress: bool = True,
+                 storage: str = "mcap") -> None:
         self.path = Path(path)
+        self.size = 0  # bytes of messages so far, before compression
         self.counts: dict[str, int] = {}
         self._connections: dict[tuple[str, str], Any] = {}
         if self.path.exists():
             raise BagError(self.path, "exists already; choose another folder or remove it")
-        self._writer = Writer(self.path, version=9, storage_plugin=StoragePlugin.MCAP)
-        if compress:
+        if storage not in STORAGE:
+            raise BagError(self.path, f"storage '{storage}': must be {' or '.join(STORAGE)}")
+        self._writer = Writer(self.path, version=9, storage_plugin=STORAGE[storage])
+        if compress and storage == "mcap":
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         for key, value in (metadata or {}).items():
             self._writer.set_custom_data(key, value)
@@ -56,6 +61,20 @@ class BagWriter:
         except OSError as error:
             raise BagError(self.path, f"cannot be written: {error}") from None
         self.counts[connection.topic] = self.counts.get(connection.topic, 0) + 1
+        self.size += len(data)
+
+    def flush(self) -> None:
+        """Hand everything written so far to the operating system, so that it survives the end of this process."""
+        storage: Any = self._writer.storage
+        try:
+            if hasattr(storage, "close_chunk"):
+                if storage.chunk.msgs:
+                    storage.close_chunk()
+                storage.bio.flush()
+            elif storage is not None:
+                storage.conn.commit()
+        except OSError as error:
+            raise BagError(self.path, f"cannot be written: {error}") from None
 
     def close(self) -> None:
         """Write the index; may be called twice."""

@@ -24,7 +24,8 @@ PYTHON = VENV / "bin" / "python"
 BUILD = ROOT / "build" / "venv"
 STAMPS = VENV / "stamps"
 NODE_PACKAGES = (
-    ["humanoid_core", "humanoid_ros", "humanoid_cli", "sim_nodes", "twin_nodes", "vla_nodes", "safety_nodes", "replay"]
+    ["humanoid_core", "humanoid_ros", "humanoid_bench", "humanoid_cli", "sim_nodes", "twin_nodes", "vla_nodes",
+     "safety_nodes", "replay"]
 )
 GL_PACKAGES = "libegl1 libgl1-mesa-dri libegl-mesa0"
 COMPILER_PACKAGES = "build-essential"

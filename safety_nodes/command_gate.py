@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
 from rclpy.duration import Duration
 
+from humanoid_core.environment import load_environment
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS, Metronome
-from humanoid_core.types import GateStatus, Mode, RobotMode
+from humanoid_core.types import GateStatus, Level, Mode, RobotMode
 from humanoid_ros.inbox import Inbox
 from humanoid_ros.node import OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
+from safety_nodes.core.clearance import Clearance
 from safety_nodes.core.config import GateConfig
+from safety_nodes.core.events import GateEvents
 from safety_nodes.core.gate import Gate, GateInputs, GateOutput
 from safety_nodes.core.types import Received
+from safety_nodes.event_log import EventWriter
 from safety_nodes.params import GateParams, core_config
 
 
@@ -24,28 +30,38 @@ class CommandGate(HumanoidNode):
         self.realtime = True
         self.params = declare(self, GateParams)
         config = core_config("command_gate", GateConfig, self.params)
-        self.gate = Gate(load_robot(self.params.robot), config)
+        robot, environment = load_robot(self.params.robot), load_environment(self.params.environment)
+        self.gate = Gate(robot, config, Clearance(robot, environment, self.params.self_margin))
         self._permits = Inbox(self, "safety/permit", depth=8)
         self._commands = Inbox(self, "vla/joint_command", depth=8)
         self._states = Inbox(self, "ingest/robot_state")
+        self._overrides = Inbox(self, "safety/override", depth=4)
         self._last: GateOutput | None = None
+        self._level = Level.DANGER  # of the newest permit
         self._mode_seq = 0
         self._every = max(round(self.params.rate / 10.0), 1)
-        self.advertise("robot/joint_command", "robot/mode", "safety/gate")
+        self.advertise("robot/joint_command", "robot/mode", "safety/gate", "safety/events")
+        self.events = GateEvents(self.gate.refused)
+        self.log = EventWriter.of(self, self.params.log_dir)
         self.diagnostics(self._report)
         self.loop = self.steady_loop(self.params.rate, self._tick)
 
     def _tick(self, now_ns: int, loop: Metronome) -> None:
         states = self._states.take(now_ns)
         permits, commands = self._permits.take(now_ns), self._commands.take(now_ns)
+        overrides = self._overrides.take(now_ns)
         ros_ns = self.now_ns()  # after the last message was taken: none can be from later
         inputs = GateInputs(
             tuple(Received(x.open(), x.arrival_ns, x.sender) for x in permits),
             tuple(Received(x.open(), x.arrival_ns, x.sender) for x in commands),
-            Received(states[-1].open(), states[-1].arrival_ns, states[-1].sender) if states else None)
+            Received(states[-1].open(), states[-1].arrival_ns, states[-1].sender) if states else None,
+            tuple(Received(x.open(), x.arrival_ns, x.sender) for x in overrides))
         out = self.gate.step(now_ns, ros_ns, inputs)
         if out.command is not None:
             self.send("robot/joint_command", out.command)
+        if permits and (permit := inputs.permits[-1].value) is not None:
+            self._level = permit.level
+        self.log.put(self.events.tick(out, self._level, now_ns, ros_ns))
         last, self._last = self._last, out
         periodic = loop.ticks % self._every == 0
         if periodic or last is None or out.mode != last.mode:
@@ -69,11 +85,14 @@ class CommandGate(HumanoidNode):
             return WARN, "no tick yet", {}
         values = {"passed": self.gate.passed, "held": self.gate.held, "overruns": self.loop.overruns,
                   "last_refusal": self.gate.refused.last, **dict(self.gate.refused.items())}
-        return OK if out.state in ("passing", "holding") else WARN, f"{out.state} {out.reason}", values
+        well = out.state in ("passing", "holding") and not self.log.problem
+        return OK if well else WARN, f"{out.state} {out.reason} {self.log.problem}", values | self.log.report()
 
     def close(self) -> None:
         """Leave the robot in HOLD: it stands on its own, and nobody will tell it more."""
         self._send_mode(Mode.HOLD, "DIED", self.get_clock().now().nanoseconds)
+        self.log.put(self.events.end(time.monotonic_ns(), self.now_ns()))
+        self.log.close()
         self.publisher("robot/mode").wait_for_all_acked(Duration(seconds=0.3))
 
 

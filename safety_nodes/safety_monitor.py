@@ -8,6 +8,7 @@ from typing import Any
 
 from humanoid_twin.srv import ResetEStop
 
+from humanoid_core.environment import load_environment
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS, Metronome
@@ -15,16 +16,21 @@ from humanoid_core.types import Level, Permit, SafetyStatus
 from humanoid_ros.inbox import Inbox, Letter
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
+from safety_nodes.core.clearance import Clearance
 from safety_nodes.core.config import MonitorConfig
+from safety_nodes.core.events import MonitorEvents
 from safety_nodes.core.identity import Succession
 from safety_nodes.core.memory import Memory
 from safety_nodes.core.monitor import evaluate, reset
+from safety_nodes.core.rules.communication import COUNTED
 from safety_nodes.core.rules.publisher import GATED
 from safety_nodes.core.types import Inputs, Received, Verdict
+from safety_nodes.event_log import EventWriter
 from safety_nodes.params import MonitorParams, core_config
 
 NEWEST = {"state": "ingest/robot_state", "health": "ingest/sensor_health", "twin": "twin/state",
-          "command": "robot/joint_command", "override": "safety/override"}
+          "command": "robot/joint_command", "override": "safety/override", "motors": "motor_status",
+          "policy": "vla/status", "prediction": "twin/prediction", "gate": "safety/gate"}
 
 
 class SafetyMonitor(HumanoidNode):
@@ -36,19 +42,23 @@ class SafetyMonitor(HumanoidNode):
         self.params = declare(self, MonitorParams)
         self.config = core_config("safety_monitor", MonitorConfig, self.params)
         self.robot = load_robot(self.params.robot)
-        self.memory = Memory()
+        self.memory = Memory(clearance=Clearance(self.robot, load_environment(self.params.environment),
+                                                 self.params.self_margin))
         self.refused = Refusals()
         self.verdict: Verdict | None = None
         self._lock = threading.Lock()  # the loop against the reset service
         self._seq = 0
         self._newest: dict[str, Received[Any]] = {}
         self._listed: tuple[tuple[str, int], ...] = ()
-        self._inboxes = {key: Inbox(self, topic) for key, topic in NEWEST.items() if topic not in GATED}
+        self._inboxes = {key: Inbox(self, topic, depth=8 if topic in COUNTED else None)
+                         for key, topic in NEWEST.items() if topic not in GATED}
         # Deep enough to hear every sender between two ticks.
         self._gated = {topic: Inbox(self, topic, depth=8) for topic in GATED}
         self._estop = Inbox(self, "safety/estop", depth=32)
         self._successions = {topic: Succession(NS) for topic in GATED}
-        self.advertise("safety/permit", "safety/status")
+        self.advertise("safety/permit", "safety/status", "safety/events")
+        self.events = MonitorEvents(self.refused)
+        self.log = EventWriter.of(self, self.params.log_dir)
         self.create_service(ResetEStop, "safety/reset", self._on_reset)
         self.steady_timer(0.5, self._look_at_graph)
         self.diagnostics(self._report)
@@ -61,9 +71,12 @@ class SafetyMonitor(HumanoidNode):
         self._seq += 1
         self.send("safety/permit", Permit(inputs.ros_ns, self._seq, verdict.level, verdict.scale,
                                           self.config.permit_validity, verdict.accept_new, verdict.latched,
-                                          verdict.reset_count))
+                                          verdict.reset_count, verdict.posture, removed_joints=verdict.removed))
         self.send("safety/status", SafetyStatus(inputs.ros_ns, verdict.level, verdict.latched, verdict.cause,
                                                 verdict.violations, loop.ticks, loop.overruns, loop.lateness_ns / NS))
+        override = inputs.override.value if inputs.override is not None else None
+        with self._lock:
+            self.log.put(self.events.tick(verdict, override, now_ns, inputs.ros_ns))
         if self.verdict is None or verdict.level != self.verdict.level:
             text = f"{verdict.level.name} {verdict.cause}"
             if verdict.level >= Level.WARNING:
@@ -74,17 +87,22 @@ class SafetyMonitor(HumanoidNode):
 
     def _take(self, now_ns: int) -> Inputs:
         """The newest of each input, and who spoke on the gated topics."""
+        heard = {}
         for key, inbox in self._inboxes.items():
-            self._keep(key, inbox.take(now_ns))
+            letters = inbox.take(now_ns)
+            heard[NEWEST[key]] = len(letters)
+            self._keep(key, letters)
         for topic, inbox in self._gated.items():
             letters = inbox.take(now_ns)
+            heard[topic] = len(letters)
             for letter in letters:
                 self._successions[topic].hear(letter.sender, letter.arrival_ns)
             if topic == NEWEST["command"]:
                 self._keep("command", letters)
         estops = tuple(Received(x.open(), x.arrival_ns, x.sender) for x in self._estop.take(now_ns))
         intruders = tuple(t for t, s in self._successions.items() if s.disputed(now_ns))
-        return Inputs(self.now_ns(), estops=estops, intruders=intruders, publishers=self._listed, **self._newest)
+        return Inputs(self.now_ns(), estops=estops, intruders=intruders, publishers=self._listed,
+                      heard=tuple((topic, heard[topic]) for topic in COUNTED), **self._newest)
 
     def _keep(self, key: str, letters: list[Letter]) -> None:
         if letters:
@@ -99,7 +117,9 @@ class SafetyMonitor(HumanoidNode):
 
     def _on_reset(self, request: Any, response: Any) -> Any:
         with self._lock:
-            answer = reset(request.nonce, request.operator_name, time.monotonic_ns(), self.config, self.memory)
+            mono_ns = time.monotonic_ns()
+            answer = reset(request.nonce, request.operator_name, mono_ns, self.config, self.memory)
+            self.log.put(self.events.reset(answer, request.operator_name, mono_ns, self.now_ns()))
         text = f"reset by '{request.operator_name}': {answer.code or 'accepted'} {answer.text}"
         self.get_logger().warning(text)
         response.accepted = answer.accepted
@@ -112,8 +132,16 @@ class SafetyMonitor(HumanoidNode):
             return WARN, "no tick yet", {}
         level = OK if verdict.level <= Level.CAUTION else WARN if verdict.level == Level.WARNING else ERROR
         values = {"overruns": self.loop.overruns, "ticks": self.loop.ticks, "resets": verdict.reset_count,
-                  **dict(self.refused.items())}
-        return level, f"{verdict.level.name} {verdict.cause}", values
+                  "blind": ", ".join(sorted(self.memory.history.blind)) or "none",
+                  "recoveries": ", ".join(f"{code} {subject}" for code, subject in verdict.recoveries) or "none",
+                  **dict(self.refused.items()), **self.log.report()}
+        text = f"{verdict.level.name} {verdict.cause} {self.log.problem}"
+        return max(level, WARN if self.log.problem else OK), text, values
+
+    def close(self) -> None:
+        """The log's last lines."""
+        self.log.put(self.events.end(time.monotonic_ns(), self.now_ns()))
+        self.log.close()
 
 
 def main() -> int:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 from conftest import Process, wait_for
-from rig import NAMES, ROBOT, UPPER, Heard, Rig, Speaker
 
+from humanoid_bench.rig import NAMES, ROBOT, UPPER, Heard, Rig, Speaker
 from humanoid_core.types import Level
 from safety_nodes.params import GateParams
 

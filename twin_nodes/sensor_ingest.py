@@ -7,10 +7,13 @@ import time
 import zlib
 from typing import Any
 
+from rclpy.serialization import deserialize_message
+
 from humanoid_core.robot import RobotError, RobotModel, load_robot
 from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS
-from humanoid_core.types import SensorHealth
+from humanoid_core.types import SensorHealth, TwinState
+from humanoid_ros import qos
 from humanoid_ros.convert import from_msg
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
@@ -20,7 +23,7 @@ from twin_nodes.core.other_checks import PictureStamp
 from twin_nodes.core.verdict import IngestConfig
 from twin_nodes.params import IngestParams
 
-JOINTS = "joint_states"
+JOINTS, TWIN = "joint_states", "twin/state"
 PICTURES = ("image", "depth")
 #: Without joint samples the other sources are read this often.
 IDLE_PERIOD_S = 0.02
@@ -40,8 +43,12 @@ class SensorIngest(HumanoidNode):
         known = _known_sources(self.robot, p.watch_camera)
         simulated = bool(self.get_parameter("use_sim_time").value)
         config = IngestConfig(p.clock_lag_ms if simulated else p.future_ms, p.handback_ms,
-                              position_margin=p.position_margin, disagreement=p.disagreement)
+                              position_margin=p.position_margin, disagreement=p.disagreement,
+                              estimate_for=p.estimate_for)
         self.core = IngestCore({t: self.robot.sources[t] for t in known}, self.robot, config)
+        self._twin: bytes | None = None  # serialized: hardly ever wanted, and it comes 100 times a second
+        self._twins = Polled(self, TWIN, raw=True, depth=1) if self.robot.recovery.estimate else None
+        self.core.ask_twin = self._newest_twin
         self.advertise("ingest/robot_state", "ingest/sensor_health")
         self._joints = Polled(self, JOINTS)
         self._others = [Polled(self, t) for t in known if t != JOINTS and self.robot.sources[t].kind not in PICTURES]
@@ -68,6 +75,18 @@ class SensorIngest(HumanoidNode):
             # Whole periods are kept while it is on time, so that the rate is the table's.
             self._next_health_ns = max(self._next_health_ns + HEALTH_PERIOD_NS, mono_ns + HEALTH_PERIOD_NS // 2)
             self._send_health()
+
+    def _newest_twin(self) -> TwinState | None:
+        """What the twin said last, read when a joint's sensor is lost."""
+        for data in self._twins.take() if self._twins is not None else ():
+            self._twin = data
+        if self._twin is None:
+            return None
+        try:
+            twin: TwinState = from_msg(deserialize_message(self._twin, qos.message_type(TOPICS[TWIN].type)))
+        except ValueError:
+            return None
+        return twin
 
     def _offer(self, topic: str, samples: list[Any]) -> None:
         """The time is read after the messages: one that came in between must not look as if from the future."""

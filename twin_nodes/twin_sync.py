@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
+from humanoid_twin.msg import RobotState as RobotStateMsg
 from humanoid_twin.srv import Calibrate, Snapshot, WhatIf
 
 from humanoid_core.robot import load_robot
@@ -15,16 +17,18 @@ from humanoid_ros.convert import doubles, from_msg, stamp_from_msg, to_msg
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
 from humanoid_ros.polled import Polled
-from twin_nodes.core.prediction import Predictor, as_prediction
+from twin_nodes.core.prediction import as_prediction
 from twin_nodes.core.preview import chunk_problem
-from twin_nodes.core.twin import TwinConfig, TwinCore
+from twin_nodes.core.shedding import Shedding
+from twin_nodes.core.start import start_of
+from twin_nodes.core.twin import TwinCore
 from twin_nodes.params import TwinParams
 
-#: Three quarters of the twin's period: of states at 200 Hz every second one is used, of slower ones each.
-SPACING_NS = 7_500_000
 PERIOD_S = 0.01
 GHOST_EACH = 2
 LONGEST_HORIZON = 5.0
+#: Of looks that are left out, the log says the first and each so-manyth.
+SHED_EACH = 100
 NO_STATE = "NO_STATE: no measurement came yet; is sensor_ingest running?"
 
 
@@ -36,48 +40,60 @@ class TwinSync(HumanoidNode):
         self.realtime = True
         p = declare(self, TwinParams)
         self.robot = load_robot(p.robot)
-        self.core = TwinCore(self.robot, TwinConfig(p.stale_ms, p.position_noise, contact_share=p.contact_share))
-        self.predictor = Predictor(self.robot, p.horizon, p.self_distance_cap)
+        self.core = TwinCore(self.robot, p.core())
+        self.predictor, self.shedding = p.predictor(self.robot), Shedding(p.preview_share)
         self._lock = threading.Lock()
-        self._stamp_ns = self._next_ns = 0
+        self._next_ns = 0
         self._heard_ns = time.monotonic_ns()
         self._silence_ns = round(p.stale_ms * MS)
         self._resets = 0
-        self.advertise("twin/state", "twin/joint_states", "twin/prediction")
+        self.advertise("twin/state", "twin/joint_states", "twin/prediction", "twin/health")
         self._measured = Polled(self, "ingest/robot_state")
+        self._spacing_ns = round(self.core.config.spacing_ms * MS)
+        self._commands, self._health = Polled(self, "robot/joint_command"), Polled(self, "ingest/sensor_health")
+        self._permits = Polled(self, "safety/permit")
         self.subscribe("vla/action_chunk", self._on_chunk)
         self.create_service(WhatIf, "twin/what_if", self._what_if)
         self.create_service(Snapshot, "twin/snapshot", self._snapshot)
         self.create_service(Calibrate, "twin/calibrate", self._calibrate)
         self.steady_timer(0.1, self._predict)
+        self.steady_timer(1.0, self._tell_health)
         self.own_loop(self._step)
         self.diagnostics(self._report)
 
     def _step(self) -> None:
         """Wait for a measurement, one period at most, and look whether the robot fell silent."""
         self._measured.wait(PERIOD_S)
-        for message in self._measured.take():
-            stamp_ns = stamp_from_msg(message.header.stamp)
-            # Decided by the stamp before anything is converted: half of the messages end here.
-            if not 0 <= stamp_ns - self._stamp_ns < SPACING_NS:
-                self._stamp_ns = stamp_ns
-                self._on_state(from_msg(message))
+        states = [from_msg(message) for message in self._measured.take() if self._due(message)]
+        with self._lock:
+            for message in self._commands.take():
+                self.core.on_command(from_msg(message))
+            for message in self._health.take():
+                self.core.on_health(from_msg(message))
+        for state in states:
+            self._on_state(state)
         mono_ns = time.monotonic_ns()
         if mono_ns - self._heard_ns > self._silence_ns and mono_ns >= self._next_ns:
             self._next_ns = mono_ns + round(PERIOD_S * NS)
             self._on_silence(mono_ns)
 
+    def _due(self, message: RobotStateMsg) -> bool:
+        """Whether the core would use it; decided by the stamp before anything is converted."""
+        stamp_ns, last = stamp_from_msg(message.header.stamp), self.core.latest
+        return last is None or not 0 < stamp_ns - last.stamp_ns < self._spacing_ns
+
     def _on_state(self, state: RobotState) -> None:
         with self._lock:
             twin = self.core.on_state(state, self.now_ns())
+            if self.core.latest is state:
+                self._heard_ns = time.monotonic_ns()
             if twin is None:
                 return
-            self._heard_ns = time.monotonic_ns()
             if self.core.resets.total != self._resets:
                 self._resets = self.core.resets.total
                 self.predictor.clear()
                 self.get_logger().warning(self.core.resets.last)
-            self.predictor.on_state(state)
+            self.predictor.on_estimate(twin.stamp_ns, twin.position)
             self._publish(twin)
 
     def _publish(self, twin: TwinState) -> None:
@@ -100,17 +116,26 @@ class TwinSync(HumanoidNode):
             self.get_logger().warning(f"vla/action_chunk refused: {self.predictor.refusals.last}")
 
     def _predict(self) -> None:
+        """Ten times a second; the first thing that is left out when the machine is loaded."""
+        begun_ns = time.monotonic_ns()
+        for message in self._permits.take():
+            self.predictor.on_permit(message.scale)
         with self._lock:
-            state, twin = self.core.latest, self.core.state
-            if state is None or twin is None or twin.status != TwinStatus.OK:
+            start, twin = start_of(self.core), self.core.state
+            if start is None or twin is None or twin.status != TwinStatus.OK:
                 return
-            chunk = self.predictor.pending(state.stamp_ns)
+            if self.shedding.ask(begun_ns, begun_ns - self._heard_ns):
+                if self.shedding.left_out.total % SHED_EACH == 1:
+                    self.get_logger().warning(f"looks ahead left out: {self.shedding.left_out.total} so far, "
+                                              f"{self.shedding.left_out.last}")
+                return
+            chunk = self.predictor.pending(start.stamp_ns)
         # Only this thread looks ahead; measurements go on meanwhile.
-        look = self.predictor.preview.look(chunk, state.position, state.stamp_ns, self.predictor.horizon,
-                                           twin.base_orientation)
+        look = self.predictor.look(start, chunk)
         with self._lock:
-            prediction = self.predictor.expect(look, chunk, state.stamp_ns)
+            prediction = self.predictor.expect(look, chunk, start)
         self.send("twin/prediction", prediction)
+        self.shedding.ran(begun_ns, time.monotonic_ns())
 
     def _what_if(self, request: WhatIf.Request, response: WhatIf.Response) -> WhatIf.Response:
         """A chunk without a stamp is taken to start now."""
@@ -120,14 +145,13 @@ class TwinSync(HumanoidNode):
         if not horizon <= LONGEST_HORIZON:
             code, detail = "OUT_OF_RANGE", f"horizon = {horizon} s, at most {LONGEST_HORIZON} s"
         with self._lock:
-            state, twin = self.core.latest, self.core.state
-        if not code and state is not None and twin is not None:
-            now = state.stamp_ns
-            look = self.predictor.preview.look(chunk, state.position, now if chunk.stamp_ns else 0, horizon,
-                                               twin.base_orientation)
-            response.prediction = to_msg(as_prediction(look, now, chunk.seq, horizon))
+            start = start_of(self.core)
+        if not code and start is not None:
+            chunk = chunk if chunk.stamp_ns else replace(chunk, stamp_ns=start.stamp_ns)
+            look = self.predictor.look(start, chunk, horizon)
+            response.prediction = to_msg(as_prediction(look, start.stamp_ns, chunk.seq, horizon))
             response.time, response.trajectory = doubles(look.time), doubles(look.trajectory)
-        response.ok = not code and state is not None
+        response.ok = not code and start is not None
         response.reason = f"{code}: {detail}" if code else "" if response.ok else NO_STATE
         return response
 
@@ -140,23 +164,33 @@ class TwinSync(HumanoidNode):
         return response
 
     def _calibrate(self, request: Calibrate.Request, response: Calibrate.Response) -> Calibrate.Response:
-        response.ok = False
-        response.reason = (f"'{request.what}' is not calibrated: this twin carries the model's kinematics only and "
-                           "estimates no parameters; the model stays as the robot file gives it")
-        response.model_revision = 0
+        with self._lock:
+            answer = self.core.calibrate(request.what, request.apply, self.now_ns())
+        if answer.ok and request.apply:
+            self.get_logger().info(f"model revision {answer.revision}: {request.what}; {answer.report}")
+        response.ok, response.reason, response.report = answer.ok, answer.reason, answer.report
+        response.model_revision = answer.revision
         return response
+
+    def _tell_health(self) -> None:
+        with self._lock:
+            health = self.core.condition(self.now_ns())
+        self.send("twin/health", health)
 
     def _report(self) -> tuple[int, str, dict[str, object]]:
         with self._lock:
             twin, q, refused = self.core.state, self.core.quality, dict(self.core.refusals.items())
         values: dict[str, object] = {
-            "quality": f"{q.score:.2f}", "age part": f"{q.age:.2f}", "completeness part": f"{q.completeness:.2f}",
+            "quality": f"{q.score:.2f}", "age part": f"{q.age:.2f}", "error part": f"{q.error:.2f}",
             "consistency part": f"{q.consistency:.2f}", "coverage part": f"{q.coverage:.2f}", "refused": refused,
-            "chunks refused": dict(self.predictor.refusals.items()), "clock resets": self.core.resets.total}
+            "commands refused": dict(self.core.command_refusals.items()),
+            "chunks refused": dict(self.predictor.refusals.items()), "clock resets": self.core.resets.total,
+            **self.shedding.report()}
         if twin is None:
             return ERROR, NO_STATE, values
         values |= {"latency ms": f"{twin.latency * 1e3:.2f}", "support margin m": f"{twin.support_margin:.3f}",
                    "position stddev rad": f"{float(np.max(twin.position_stddev)):.2g}"}
+        values |= {f"delay of {topic} ms": f"{delay * 1e3:.1f}" for topic, delay in twin.source_delay}
         if twin.status != TwinStatus.OK:
             silent = (time.monotonic_ns() - self._heard_ns) / NS
             return ERROR, f"STALE: no robot state for {silent:.2f} s", values

@@ -12,7 +12,10 @@ class VlaParams:
     """vla_policy."""
 
     robot: str = param("g1", "robot file: a name in config/robots or a path")
-    backend: str = param("classical", "which policy acts", choices=("classical",))
+    backend: str = param("classical", "which policy acts",
+                         choices=("classical", "openpi", "gr00t", "openvla", "lerobot", "hf"))
+    policy: str = param("", "policy contract of every backend but classical: a name in config/policies or a path")
+    server: str = param("", "address of the policy's server instead of the contract's")
     rate: float = param(100.0, "set-points per second while acting", "Hz", low=50.0, high=200.0)
     timeout: float = param(45.0, "time for a task that brings no limit of its own", "s", low=1.0, high=600.0)
     patience: float = param(8.0, "time without picture, state or leave to move before a task fails", "s",
@@ -28,3 +31,5 @@ class VlaParams:
     fade: float = param(0.15, "shortest blend where one chunk follows another", "s", low=0.02, high=1.0)
     hold: float = param(0.3, "time the last set-point is repeated after a chunk ran out", "s", low=0.0, high=5.0)
     max_age: float = param(1.0, "oldest observation whose chunk is still taken", "s", low=0.1, high=5.0)
+    ensemble: float = param(-1.0, "m of temporal ensembling, weights exp(-m i) from the oldest chunk on; negative: off",
+                            "", low=-1.0, high=10.0)  # fmt: skip

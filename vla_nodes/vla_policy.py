@@ -19,6 +19,8 @@ from humanoid_ros.inbox import Inbox
 from humanoid_ros.node import OK, WARN, HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
 from vla_nodes.backends.base import Backend
+from vla_nodes.backends.make import make_backend
+from vla_nodes.core.contract import ContractError
 from vla_nodes.core.execution import ExecutionParams
 from vla_nodes.core.gather import GatherParams
 from vla_nodes.core.postures import PostureError
@@ -27,14 +29,12 @@ from vla_nodes.params import VlaParams
 from vla_nodes.worker import Eyes, Worker
 
 
-def make_backend(name: str, robot: RobotModel) -> Backend:
-    """The policy of a name; imports what it needs only when it is asked for."""
-    from vla_nodes.backends.classical import Classical
-
+def backend_of(p: VlaParams, robot: RobotModel) -> Backend:
+    """The policy that the parameters name; ParameterError says what does not fit."""
     try:
-        return {"classical": Classical}[name](robot)
-    except PostureError as error:
-        raise ParameterError(f"vla_policy: backend = '{name}': {error}") from None
+        return make_backend(p.backend, robot, p.policy, p.server)
+    except (PostureError, ContractError) as error:
+        raise ParameterError(f"vla_policy: backend = '{p.backend}': {error}") from None
 
 
 class VlaPolicy(HumanoidNode):
@@ -44,17 +44,17 @@ class VlaPolicy(HumanoidNode):
         super().__init__("vla_policy")
         p = self.params = declare(self, VlaParams)
         robot = load_robot(p.robot)
-        backend = make_backend(p.backend, robot)
+        backend = backend_of(p, robot)
         self._lock = threading.Lock()
         self.session = Session(
             robot, backend.policy_id, backend.period,
             SessionParams(p.timeout, p.patience, p.settle, p.permit_age, p.resumes),
-            ExecutionParams(fade=p.fade, hold=p.hold, max_age=p.max_age),
+            ExecutionParams(fade=p.fade, hold=p.hold, max_age=p.max_age, ensemble=p.ensemble),
         )  # fmt: skip
         self._goal: tuple[int, ServerGoalHandle, Future] | None = None
         self.advertise("vla/action_chunk", "vla/joint_command", "vla/status")
         self._permits, self._gate = Inbox(self, "safety/permit"), Inbox(self, "safety/gate")
-        eyes = Eyes(self, robot, GatherParams(p.picture_age, p.state_age, p.skew))
+        eyes = Eyes(self, robot, backend.gather(GatherParams(p.picture_age, p.state_age, p.skew)))
         self._worker = Worker(
             backend, eyes, self.now_ns, time.monotonic_ns, self._deliver, lambda text: self.get_logger().error(text)
         )
@@ -142,9 +142,14 @@ class VlaPolicy(HumanoidNode):
     def _deliver(self, answer: Answer) -> None:
         """From the worker's thread."""
         with self._lock:
-            chunk = self.session.answer(answer, self.now_ns())
+            now = self.now_ns()
+            before = self.session.status(now)
+            chunk = self.session.answer(answer, now)
+            after = self.session.status(now)
         if chunk is not None:
             self.send("vla/action_chunk", chunk)
+        if after.reason_code != before.reason_code:
+            self.send("vla/status", after)  # a new reason does not wait for the next tick of the status
 
     def _report(self) -> tuple[int, str, dict[str, object]]:
         status = self.session.status(self.now_ns())

@@ -100,5 +100,7 @@ class Worker:
         seen = self._eyes.gather.observe(begin, look.commanded, again=look.start)
         if isinstance(seen, Refusal):
             return Answer(look, missing=seen)
-        decision = self._backend.observe(seen)
+        decision = self._backend.observe(look.onto(seen))
+        if isinstance(decision, Refusal):
+            return Answer(look, missing=decision)
         return Answer(look, observation=seen, decision=decision, begin_ns=begin, end_ns=self._now())

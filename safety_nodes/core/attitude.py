@@ -58,9 +58,10 @@ class Attitude:
         return up if mount is None else mount.T @ up
 
     def tilt(self, state: RobotState) -> float:
-        """Angle between the base's z axis and the vertical, rad; NaN when the orientation is not finite."""
+        """Angle between the base's z axis and the vertical, rad; NaN when the orientation, or a joint on the
+        way to the IMU, is not finite."""
         w, x, y, z = (float(v) for v in state.orientation)
-        if not (math.isfinite(w + x + y + z) and bool(np.isfinite(state.position).all())):
+        if not math.isfinite(w + x + y + z):
             return math.nan
         vertical = np.array([2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)])
         cosine = float(vertical @ self.up_in_imu(state.imu_source, state.position))

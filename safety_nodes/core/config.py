@@ -17,6 +17,10 @@ def _rising(owner: object, *names: str, down: bool = False) -> None:
             raise ConfigError(f"{low} = {a} must be {'above' if down else 'below'} {high} = {b}")
 
 
+EMERGENCY_MODES = ("POSTURE", "HOLD", "CROUCH")
+CROUCH_ENDS = ("CROUCH", "DAMP")
+
+
 @dataclass(frozen=True)
 class MonitorConfig:
     """See safety_nodes/params.py for units and meaning of each field."""
@@ -49,13 +53,41 @@ class MonitorConfig:
     support_caution: float
     support_warning: float
     support_danger: float
+    support_fall: float
     tracking_caution: float
     tracking_warning: float
     tracking_danger: float
+    approach_caution: float
+    approach_warning: float
+    approach_danger: float
+    reaction_time: float
+    brake_deceleration: float
+    acceleration_caution: float
+    acceleration_warning: float
+    acceleration_danger: float
+    jump_danger: float
+    contact_caution: float
+    contact_warning: float
+    contact_danger: float
+    foot_load_caution: float
+    foot_load_warning: float
+    foot_load_danger: float
+    residual_caution: float
+    residual_warning: float
+    heat_time_caution: float
+    heat_time_warning: float
+    battery_time_caution: float
+    battery_time_warning: float
+    state_rate_caution: float
+    state_rate_warning: float
+    command_rate_caution: float
+    command_rate_warning: float
     caution_scale: float
     warning_scale: float
     permit_validity: float
     reset_interval: float
+    recovery_dwell: float
+    confidence_low: float
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -64,17 +96,25 @@ class MonitorConfig:
                 raise ConfigError(f"{field.name} = {value} must be a finite number")
             if field.name.endswith(("timeout", "dwell", "max_age", "interval", "validity")) and not value > 0.0:
                 raise ConfigError(f"{field.name} = {value} s must be above 0 s")
-        for rule in ("position", "velocity", "runaway", "torque", "tracking"):
+        for rule in ("position", "velocity", "runaway", "torque", "tracking", "acceleration", "contact", "foot_load"):
             _rising(self, f"{rule}_caution", f"{rule}_warning", f"{rule}_danger")
         _rising(self, "tilt_caution", "tilt_warning", "tilt_danger", "tilt_fallen")
-        _rising(self, "support_caution", "support_warning", "support_danger", down=True)
+        _rising(self, "support_caution", "support_warning", "support_danger", "support_fall", down=True)
+        _rising(self, "approach_caution", "approach_warning", "approach_danger", down=True)
+        for rule in ("residual", "command_rate"):
+            _rising(self, f"{rule}_caution", f"{rule}_warning")
+        for rule in ("heat_time", "battery_time", "state_rate"):
+            _rising(self, f"{rule}_caution", f"{rule}_warning", down=True)
         if not 0.0 <= self.warning_scale <= self.caution_scale <= 1.0:
             raise ConfigError(f"warning_scale = {self.warning_scale} must lie between 0 and caution_scale = "
                               f"{self.caution_scale}, and that below 1")
 
     def steps(self, rule: str) -> tuple[float, ...]:
         """Where CAUTION, WARNING and DANGER of a rule begin."""
-        return tuple(getattr(self, f"{rule}_{level}") for level in ("caution", "warning", "danger"))
+        known: dict[str, tuple[float, ...]] = self.__dict__.setdefault("_steps", {})  # asked for in every tick
+        if rule not in known:
+            known[rule] = tuple(getattr(self, f"{rule}_{level}") for level in ("caution", "warning", "danger"))
+        return known[rule]
 
 
 @dataclass(frozen=True)
@@ -95,11 +135,17 @@ class GateConfig:
     rebase_tolerance: float
     yield_error: float
     emergency_mode: str
+    crouch_end: str
+    settle_time: float
+    override_timeout: float
+    jog_share: float
+    scale_grace: float
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not (math.isfinite(value) and value > 0.0):
                 raise ConfigError(f"{field.name} = {value} must be a finite number above 0")
-        if self.emergency_mode not in ("HOLD", "CROUCH", "DAMP"):
-            raise ConfigError(f"emergency_mode = '{self.emergency_mode}' must be HOLD, CROUCH or DAMP")
+        for key, known in (("emergency_mode", EMERGENCY_MODES), ("crouch_end", CROUCH_ENDS)):
+            if getattr(self, key) not in known:
+                raise ConfigError(f"{key} = '{getattr(self, key)}' must be one of {', '.join(known)}")

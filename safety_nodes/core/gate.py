@@ -1,33 +1,37 @@
 """The gate: one safe command per period, whatever comes in.
 
 A policy's command moves the set-point only while everything is there: a fresh permit, a fresh robot state, an
-unlatched stop, the sole sender, a command that passes every check. When anything is missing the set-point brakes
-within its acceleration limits and stands. What interrupted a motion burns its epoch: the policy starts again from
-the measured pose under a new one.
+unlatched stop, the sole sender, a command that passes every check, nobody who took over, nothing in the way. When
+anything is missing the set-point brakes within its limits and stands.
+
+Rooms: intake_permits, intake_commands and intake_override judge what comes in; actions/ says what the level asks for;
+motion moves the set-point (setpoint); body says whether the robot has come low and to rest.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from humanoid_core.reasons import Refusals
-from humanoid_core.robot_model import Array, RobotModel
-from humanoid_core.timing import NS, age_reason
-from humanoid_core.types import JointCommand, Level, Mode, Permit, RobotState
-from safety_nodes.core.command_check import SOFT, Accepted, CommandCheck
+from humanoid_core.robot_model import RobotModel
+from humanoid_core.timing import NS, SteadyStamps
+from humanoid_core.types import JointCommand, Level, Mode, OverrideState, Permit, Posture, RobotState
+from safety_nodes.core.actions import ACTIONS, Arms, Orders, Situation
+from safety_nodes.core.body import Body
+from safety_nodes.core.clearance import Clearance
+from safety_nodes.core.command_check import CommandCheck
 from safety_nodes.core.config import GateConfig
-from safety_nodes.core.identity import SoleSender
+from safety_nodes.core.intake_commands import CommandIntake
+from safety_nodes.core.intake_override import OverrideIntake
+from safety_nodes.core.intake_permits import PermitIntake
+from safety_nodes.core.motion import Motion
 from safety_nodes.core.setpoint import SetPoint
 from safety_nodes.core.types import Received
 
 GROUP = "upper_body"
-_EXTRAPOLATE = 0.02  # s: a set-point's target moves on between two commands, at most two periods
-_YIELD_SPEED = 0.3  # share of the command speed
-_REMEMBER = NS // 5  # how long a refusal stands as the reason for holding
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class GateInputs:
     permits: Sequence[Received[Permit]] = ()
     commands: Sequence[Received[JointCommand]] = ()
     state: Received[RobotState] | None = None
+    overrides: Sequence[Received[OverrideState]] = ()
 
 
 @dataclass(frozen=True)
@@ -45,129 +50,139 @@ class GateOutput:
 
     command: JointCommand | None
     mode: Mode
-    state: str  # starting, holding, passing, halting, latched
+    state: str  # starting, holding, passing, jogging, halting, latched
     reason: str  # reason code, '' while passing
     permit_age: float  # s, NaN: none yet
 
 
 class Gate:
-    """One gate; ``step`` once per period. Reads no clock: it is told monotonic and ROS time."""
+    """One gate; ``step`` once per period. Reads no clock: it is told monotonic and ROS time. ``clearance`` None:
+    nothing is known of shapes, and collisions are not looked for."""
 
-    def __init__(self, robot: RobotModel, config: GateConfig) -> None:
+    def __init__(self, robot: RobotModel, config: GateConfig, clearance: Clearance | None = None) -> None:
         group = robot.groups[GROUP]
-        rows = np.array(group, dtype=np.intp)
         self.config = config
-        self.names = tuple(robot.joint_names[i] for i in group)
         self.refused = Refusals()
         self.passed = self.held = 0
-        self._rows, self._n = rows, robot.n
-        self._check = CommandCheck(robot, group, config)
-        self.setpoint = SetPoint(robot.lower[rows], robot.upper[rows], robot.command_velocity[rows],
-                                 robot.command_acceleration[rows], 1.0 / config.rate)
-        silence = int(config.sender_silence * NS)
-        self._permit_sender, self._command_sender = SoleSender(silence), SoleSender(silence)
-        self._emergency_mode = Mode[config.emergency_mode]
-        self._permit: Received[Permit] | None = None
-        self._reset_count: int | None = None
-        self._latched = False
+        self.motion = Motion(robot, group, config, clearance)
+        self.names = self.motion.names
+        self.permits = PermitIntake(config, self.refused)
+        self.commands = CommandIntake(CommandCheck(robot, group, config), config, self.refused)
+        self.override = OverrideIntake(self.names, config, self.refused)
+        self.stamps = SteadyStamps()
+        self._body = Body(robot)
+        self._n = robot.n
         self._state: Received[RobotState] | None = None
-        self._pose: Array | None = None  # measured, of the controlled joints
-        self._last: Accepted | None = None
-        self._epoch: int | None = None
-        self._seen: int | None = None  # sequence number of the last good command of this epoch
-        self._burned: deque[int] = deque(maxlen=256)  # epochs that may not go on
-        self._refusal = ("", 0)
+        self._fresh = False  # the measured state is
+        self._mode = Mode.RUN  # asked for in this emergency so far
         self._ready = False  # the set-point is at the measured pose and the robot may follow it
         self._based = False
-        self._mode_reached = False  # latched, standing still, and the emergency mode asked for
         self._seq = 0
         self._tick_ns: int | None = None
+
+    @property
+    def setpoint(self) -> SetPoint:
+        return self.motion.point
 
     # --- one period
 
     def step(self, mono_ns: int, ros_ns: int, inputs: GateInputs) -> GateOutput:
         """Take what arrived, and say what the robot shall do for the next period."""
+        self.stamps.tick(mono_ns, ros_ns)
         if self._tick_ns is not None and mono_ns - self._tick_ns > self.config.suspend_gap * NS:
             self._distrust()
+            self.permits.forget()
             self.setpoint.rebase(self.setpoint.position)  # the robot has stopped by itself meanwhile
-            inputs = GateInputs()
+            inputs = GateInputs(overrides=inputs.overrides)
         self._tick_ns = mono_ns
         self._take_state(inputs.state)
-        hard = self._take_permits(inputs.permits)
-        block = self._blocked(mono_ns, ros_ns)
-        hard = self._take_commands(inputs.commands, block, mono_ns, ros_ns) or hard
-        reason = block or hard or self._idle(mono_ns, ros_ns)
-        if block or hard:
-            self._interrupt()
-        self._move(reason, ros_ns)
-        return self._output(reason, mono_ns, ros_ns)
+        hard, reset = self.permits.take(inputs.permits)
+        if reset:
+            self._distrust()
+        self.override.take(inputs.overrides)
+        self._fresh = self._is_fresh(mono_ns)
+        orders = self._orders(mono_ns)
+        block = self._blocked(orders, mono_ns)
+        policy_block = block or ("OVERRIDE" if self.override.active else "")
+        bad = self.commands.take(inputs.commands, policy_block, orders.scale, orders.accept_new, mono_ns, self.stamps)
+        if not self.override.active:  # what a policy sends meanwhile does not stop the person
+            hard = bad or hard
+        if policy_block or hard:
+            self.commands.interrupt()
+        state, reason = self._move(orders, block, hard, mono_ns)
+        return self._output(orders, state, reason, mono_ns, ros_ns)
 
-    def _blocked(self, mono_ns: int, ros_ns: int) -> str:
-        """Reason code for what forbids any motion, '' when there is leave to move."""
-        if self._latched:
-            return "ESTOP"
+    def _orders(self, mono_ns: int) -> Orders:
+        """What the level asks for. Without a valid permit: as at DANGER."""
+        permit = self.permits.valid(mono_ns)
+        self.motion.remove(permit.removed_joints if permit is not None else self.motion.removed_names)
+        if not self.permits.latched:
+            self._mode = Mode.RUN
+            level = permit.level if permit is not None else Level.DANGER
+            scale, new = (permit.scale, permit.accept_new) if permit is not None else (0.0, False)
+            return ACTIONS[level](Situation(scale, new))
+        self._body.look(self._state.value if self._fresh and self._state is not None else None, mono_ns)
+        orders = ACTIONS[Level.EMERGENCY](Situation(
+            posture=self._posture(), mode=self._mode, still=not self.setpoint.moving or not self._ready,
+            low=self._body.low(mono_ns), lying=self._body.lying(mono_ns), settle_time=self.config.settle_time,
+            damp_crouched=self.config.crouch_end == "DAMP"))
+        self._mode = orders.mode
+        return orders
+
+    def _posture(self) -> Posture:
+        asked = self.config.emergency_mode
+        return self.permits.posture if asked == "POSTURE" else Posture[asked]
+
+    def _is_fresh(self, mono_ns: int) -> bool:
         state, config = self._state, self.config
         if state is None or state.value is None or mono_ns - state.mono_ns > config.state_timeout * NS:
-            return "NO_STATE"
-        if age_reason(state.value.stamp_ns, ros_ns, int(config.state_max_age * NS)):
+            return False
+        return not self.stamps.age_reason(state.value.stamp_ns, int(config.state_max_age * NS))
+
+    def _blocked(self, orders: Orders, mono_ns: int) -> str:
+        """Reason code for what forbids any motion, '' when there is leave to move."""
+        if self.permits.latched:
+            return "ESTOP"
+        if not self._fresh:
             return "NO_STATE"
         if not self._ready:
             return "JUMP"
-        permit = self._permit
-        if permit is None or permit.value is None or mono_ns - permit.mono_ns > permit.value.validity * NS:
-            return "NO_PERMIT"
-        return "" if permit.value.level < Level.DANGER and permit.value.scale > 0.0 else "NO_PERMIT"
+        return "" if orders.arms == Arms.FOLLOW else "NO_PERMIT"
 
-    def _idle(self, mono_ns: int, ros_ns: int) -> str:
-        """Reason code when no command is fresh enough to follow."""
-        last, limit = self._last, self.config.command_max_age * NS
-        if last is None or mono_ns - last.mono_ns > limit or ros_ns - last.command.stamp_ns > limit:
-            self._last = None
-            code, at_ns = self._refusal
-            return code if code and mono_ns - at_ns <= _REMEMBER else "NO_COMMAND"
-        return ""
-
-    def _move(self, reason: str, ros_ns: int) -> None:
-        """Advance the set-point by one period."""
-        point, last = self.setpoint, self._last
-        if self._pose is None:
-            return
+    def _move(self, orders: Orders, block: str, hard: str, mono_ns: int) -> tuple[str, str]:
+        """Advance the set-point by one period. Returns (what it does, reason code)."""
+        motion = self.motion
+        if motion.pose is None:
+            return "halting", block or hard
         if not self._based:
-            point.rebase(self._pose)
+            motion.point.rebase(motion.pose)
             self._based = True
-        if not reason and last is not None and self._permit is not None and self._permit.value is not None:
-            ahead = min(max((ros_ns - last.command.stamp_ns) / NS, -_EXTRAPOLATE), _EXTRAPOLATE)
-            target, velocity = point.position.copy(), np.zeros(len(self.names))
-            target[last.index] = np.clip(last.position + last.velocity * ahead, point.lower[last.index],
-                                         point.upper[last.index])
-            if ahead < _EXTRAPOLATE:  # beyond that the target stands still
-                velocity[last.index] = last.velocity
-            point.towards(target, velocity, self._permit.value.scale)
-            self.passed += 1
-            return
+        reason = block or hard
+        if not reason and self.override.active:
+            jog = self.override.jog(mono_ns)
+            code = "OVERRIDE" if jog is None else motion.jog(*jog, orders.scale)
+            if not code:
+                self.held += 1
+                return "jogging", "OVERRIDE"
+            reason = code
+        elif not reason:
+            reason = self.commands.idle(mono_ns)
+            last = self.commands.last
+            if not reason and last is not None:
+                reason = motion.follow(last, orders.scale, mono_ns)
+                if not reason:
+                    self.passed += 1
+                    return "passing", ""
         self.held += 1
-        if self._following():
-            point.towards(np.clip(self._pose, point.lower, point.upper), np.zeros(len(self.names)), 1.0)
-        elif reason == "NO_STATE":
-            point.stop()
+        if reason in ("SELF_COLLISION", "ENVIRONMENT"):
+            self.refused.refuse(reason, motion.contact)  # the set-point has braked already
+        elif orders.arms == Arms.TUCK:
+            motion.tuck()
+        elif not self._ready or self._mode != Mode.RUN:
+            motion.accompany()
         else:
-            self._give_way(self._pose)
-
-    def _give_way(self, pose: Array) -> None:
-        """Hold; a joint that is kept further off than `yield_error` (an obstacle, a weak motor) is not pressed on:
-        its set-point comes back to that distance."""
-        point, limit = self.setpoint, self.config.yield_error
-        error = pose - point.position
-        far = np.abs(error) > limit
-        if bool(far.any()):
-            target = np.clip(pose - np.sign(error) * limit, point.lower, point.upper)
-            point.give_way(target, far, _YIELD_SPEED)
-        else:
-            point.stop()
-
-    def _following(self) -> bool:
-        """While the robot does not listen (any mode but RUN) the set-point goes with the measured pose."""
-        return not self._ready or (self._latched and self._mode_reached)
+            motion.hold(self._fresh)
+        return "halting", reason
 
     # --- what arrived
 
@@ -180,134 +195,45 @@ class Gate:
         elif not bool(np.isfinite(q).all()):
             self.refused.refuse("NON_FINITE", "robot state")
         else:
-            self._state, self._pose = state, q[self._rows]
+            self._state = state
+            self.motion.measure(q)
             self._become_ready()
 
     def _become_ready(self) -> None:
         """RUN may be asked for once the set-point stands at the measured pose."""
-        if self._ready or self._pose is None:
+        motion = self.motion
+        if self._ready or motion.pose is None:
             return
         if not self._based:
-            self.setpoint.rebase(self._pose)
+            motion.point.rebase(motion.pose)
             self._based = True
-        near = np.abs(self.setpoint.position - np.clip(self._pose, self.setpoint.lower, self.setpoint.upper))
-        self._ready = bool((near <= self.config.rebase_tolerance).all()) and not self._latched
-
-    def _take_permits(self, permits: Sequence[Received[Permit]]) -> str:
-        hard = ""
-        for permit in permits:
-            value = permit.value
-            fine, new = self._permit_sender.accept(permit.sender, permit.mono_ns)
-            if not fine:
-                hard = self.refused.refuse("PUBLISHER", "safety/permit")
-            elif value is None or not (0.0 <= value.scale <= 1.0 and 0.0 < value.validity <= self._longest):
-                self._permit = None
-                self.refused.refuse("OUT_OF_RANGE", "safety/permit")
-            elif not new and self._permit is not None and self._permit.value is not None \
-                    and value.seq <= self._permit.value.seq:
-                self.refused.refuse("OLD_SEQUENCE", "safety/permit")
-            else:
-                self._heed(permit, value, new)
-        return hard
-
-    @property
-    def _longest(self) -> float:
-        return self.config.permit_validity + 1e-9
-
-    def _heed(self, permit: Received[Permit], value: Permit, new_sender: bool) -> None:
-        """Take a good permit. A counted reset unlatches, flushes and re-bases; a restarted monitor does not."""
-        if self._reset_count is not None and not new_sender and value.reset_count != self._reset_count:
-            self._distrust()
-            self._latched = False
-        self._reset_count = value.reset_count
-        if value.estop_latched or value.level >= Level.EMERGENCY:
-            self._latched = True
-        self._permit = permit
-
-    def _take_commands(self, commands: Sequence[Received[JointCommand]], block: str, mono_ns: int,
-                       ros_ns: int) -> str:
-        """Judge every command; the newest good one is followed. Returns the last refusal that stops motion."""
-        hard = ""
-        for received in commands:
-            code = self._judge(received, block, ros_ns)
-            if not code:
-                continue
-            self._refusal = (code, mono_ns)
-            if code not in SOFT:
-                hard = code
-                self._interrupt()
-        return hard
-
-    def _judge(self, received: Received[JointCommand], block: str, ros_ns: int) -> str:
-        """Keep a good command as the last one and return '', or the reason code of its refusal."""
-        refuse, c = self.refused.refuse, received.value
-        fine, new_sender = self._command_sender.accept(received.sender, received.mono_ns)
-        if not fine:
-            return refuse("PUBLISHER", "vla/joint_command")
-        if c is None:
-            return refuse("OUT_OF_RANGE", "vla/joint_command")
-        if new_sender:
-            self._burned.clear()
-            self._epoch, self._last = None, None
-        fit = self._check.fit(c, ros_ns, received.mono_ns)
-        if isinstance(fit, str):
-            self._burn(c.epoch if fit not in SOFT else None)
-            return refuse(fit, c.source)
-        if c.epoch in self._burned:
-            return refuse("OLD_EPOCH", c.source)
-        if block:
-            self._burn(c.epoch)
-            return refuse("NO_PERMIT" if block != "NO_STATE" else "NO_STATE", c.source)
-        if c.epoch != self._epoch:
-            if self._permit is None or self._permit.value is None or not self._permit.value.accept_new:
-                self._burn(c.epoch)
-                return refuse("NO_PERMIT", "no new motion at this level")
-            self._burn(self._epoch)
-            self._epoch, self._last, self._seen = c.epoch, None, None
-        if self._seen is not None and c.seq <= self._seen:
-            return refuse("OLD_SEQUENCE", c.source)
-        if self._last is not None:
-            code = self._check.follows(fit, self._last)
-            if code:
-                return refuse(code, c.source)
-        self._last, self._seen = fit, c.seq
-        return ""
-
-    def _burn(self, epoch: int | None) -> None:
-        if epoch is not None and epoch not in self._burned:
-            self._burned.append(epoch)
-
-    def _interrupt(self) -> None:
-        """The running motion may not go on by itself."""
-        self._burn(self._epoch)
-        self._epoch, self._last = None, None
+        self._ready = motion.near_pose() and not self.permits.latched
 
     def _distrust(self) -> None:
-        """Forget everything heard; the set-point comes to the measured pose before the robot follows again."""
-        self._interrupt()
-        self._permit, self._state = None, None
+        """Forget what was measured; the set-point comes to the measured pose before the robot follows again."""
+        self.commands.interrupt()
+        self._state = None
         self._ready = False
 
     # --- what leaves
 
-    def _output(self, reason: str, mono_ns: int, ros_ns: int) -> GateOutput:
-        moving = self.setpoint.moving
-        if self._latched:
-            self._mode_reached = self._mode_reached or not moving or not self._ready
-            mode = self._emergency_mode if self._mode_reached else Mode.RUN
-            if self._mode_reached:
+    def _output(self, orders: Orders, state: str, reason: str, mono_ns: int, ros_ns: int) -> GateOutput:
+        if self.permits.latched:
+            mode = orders.mode
+            state = "latched"
+            if mode != Mode.RUN:
                 self._ready = False
-            word = "latched"
         else:
-            self._mode_reached = False
             mode = Mode.RUN if self._ready else Mode.HOLD
-            word = "starting" if not self._ready else "passing" if not reason else "halting" if moving else "holding"
-        age = float("nan") if self._permit is None else (mono_ns - self._permit.mono_ns) / NS
-        return GateOutput(self._command(ros_ns), mode, word, reason, age)
+            if not self._ready:
+                state = "starting"
+            elif state == "halting" and not self.setpoint.moving:
+                state = "holding"
+        return GateOutput(self._command(ros_ns), mode, state, reason, self.permits.age(mono_ns))
 
     def _command(self, ros_ns: int) -> JointCommand | None:
         if not self._based:
             return None
         self._seq += 1
-        return JointCommand(ros_ns, self._seq, self._epoch or 0, "command_gate", self.names,
+        return JointCommand(ros_ns, self._seq, self.commands.epoch or 0, "command_gate", self.names,
                             self.setpoint.position.copy(), self.setpoint.velocity.copy())

@@ -5,24 +5,38 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from humanoid_core.types import EStopState, Level
+from humanoid_core.types import ESTOP_SIGN_OFF, EStopState, Level, Posture
+from safety_nodes.core.clearance import Clearance, Contact
+from safety_nodes.core.history import History
+from safety_nodes.core.recovery import RecoveryMemory
 from safety_nodes.core.types import Finding, Received
 
 MAX_SOURCES = 64
 
 
 class StopSources:
-    """Heartbeats of the emergency-stop sources, by name. Seen once and silent counts as pressed."""
+    """Heartbeats of the emergency-stop sources, by name. Seen once and silent counts as pressed.
+
+    A source leaves by signing off: a last heartbeat, released, with the number ESTOP_SIGN_OFF, from the process that
+    was heard last, while nothing is latched. One that died takes its place again as a new process of the same name,
+    which may then sign off.
+    """
 
     def __init__(self) -> None:
         self._last: dict[str, Received[EStopState]] = {}
         self.overflow = False
 
-    def hear(self, beat: Received[EStopState]) -> None:
+    def hear(self, beat: Received[EStopState], latched: bool = False) -> None:
         """Take a heartbeat. A release with an old sequence number is a replay and does not count; a press
         always does."""
         state = beat.value
         if state is None:
+            return
+        if state.seq == ESTOP_SIGN_OFF and not state.pressed:
+            known = self._last.get(state.source)
+            if not latched and known is not None and known.sender == beat.sender and known.value is not None \
+                    and not known.value.pressed:
+                del self._last[state.source]
             return
         if state.source not in self._last and len(self._last) >= MAX_SOURCES:
             self.overflow = True  # too many to watch: stays pressed
@@ -81,3 +95,9 @@ class Memory:
     stops: StopSources = field(default_factory=StopSources)
     filters: dict[str, KOfN] = field(default_factory=dict)
     since: dict[tuple[str, str], int] = field(default_factory=dict)
+    recovery: RecoveryMemory = field(default_factory=RecoveryMemory)
+    history: History = field(default_factory=History)
+    clearance: Clearance | None = None  # made without an environment when nobody gives one
+    near: list[Contact] = field(default_factory=list)  # under the cap at tick `near_ns`
+    near_ns: int = -1
+    posture: Posture = Posture.HOLD

@@ -9,6 +9,8 @@ from humanoid_core.timing import NS
 from humanoid_core.types import Level, Violation
 from safety_nodes.core.config import MonitorConfig
 from safety_nodes.core.memory import KOfN, Memory
+from safety_nodes.core.posture import choose
+from safety_nodes.core.recovery import at_work, readmit, recover
 from safety_nodes.core.rules import RULES, Rule
 from safety_nodes.core.rules.shape import well_formed
 from safety_nodes.core.severity import DANGER, EMERGENCY, level_of
@@ -21,22 +23,26 @@ def evaluate(inputs: Inputs, now_ns: int, robot: RobotModel, config: MonitorConf
              rules: tuple[Rule, ...] = RULES) -> Verdict:
     """Judge one tick at monotonic time `now_ns`. Changes `memory`; the same inputs give the same verdicts."""
     for beat in inputs.estops:
-        memory.stops.hear(beat)
+        memory.stops.hear(beat, memory.latched)
     received = inputs.state.value if inputs.state is not None else None
     state = received if received is not None and well_formed(received, robot.n) else None
     tick = Tick(inputs, now_ns, robot, config, memory, state)
     found: list[Finding] = []
     for rule in rules:
         found += _run(rule, tick)
+    found = recover(tick, found)
     memory.last_tick_ns = now_ns
+    memory.history.keep(state, inputs.command.value if inputs.command is not None else None)
     found.sort(key=lambda f: -f.severity)
     raw = level_of(found[0].severity) if found else Level.SAFE
     _settle(raw, found, now_ns, config, memory)
     level = memory.level
+    posture = choose(tick, memory.latched, found)
     return Verdict(
         level=level, raw_level=raw, latched=memory.latched, cause=_cause(found, memory),
         violations=_violations(found, inputs.ros_ns, memory), scale=_scale(level, config),
-        accept_new=level <= Level.CAUTION, reset_count=memory.reset_count)
+        accept_new=level <= Level.CAUTION, reset_count=memory.reset_count, posture=posture,
+        removed=tuple(sorted(memory.recovery.removed)), recoveries=at_work(found))
 
 
 def _run(rule: Rule, tick: Tick) -> list[Finding]:
@@ -129,4 +135,5 @@ def reset(nonce: int, operator: str, now_ns: int, config: MonitorConfig, memory:
     memory.latched, memory.latch_cause = False, ""
     memory.level, memory.below_since_ns = Level.DANGER, None  # comes down by itself, one dwell at a time
     memory.reset_count += 1
+    readmit(memory.recovery, now_ns, config.recovery_dwell)
     return ResetAnswer(True, "", "")

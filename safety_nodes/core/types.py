@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from humanoid_core.robot_model import RobotModel
+from humanoid_core.timing import NS
 from humanoid_core.types import (
     EStopState,
+    GateStatus,
     JointCommand,
     Level,
+    MotorSample,
     OverrideState,
+    Posture,
     RobotState,
     SensorHealth,
+    TwinPrediction,
     TwinState,
     Violation,
+    VlaStatus,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +38,10 @@ class Received(Generic[T]):
     mono_ns: int
     sender: bytes = b""
 
+    def silent(self, now_ns: int, timeout: float) -> bool:
+        """Whether nothing newer came for ``timeout`` s."""
+        return now_ns - self.mono_ns > timeout * NS
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -43,6 +53,11 @@ class Inputs:
     twin: Received[TwinState] | None = None
     command: Received[JointCommand] | None = None  # what the gate sends to the robot
     override: Received[OverrideState] | None = None
+    motors: Received[MotorSample] | None = None  # as the robot says it: order = its names
+    policy: Received[VlaStatus] | None = None
+    prediction: Received[TwinPrediction] | None = None
+    gate: Received[GateStatus] | None = None
+    heard: tuple[tuple[str, int], ...] | None = None  # topics and messages since the last tick; None: not counted
     estops: tuple[Received[EStopState], ...] = ()  # every heartbeat since the last tick
     intruders: tuple[str, ...] = ()  # gated topics on which two senders are alive
     publishers: tuple[tuple[str, int], ...] = ()  # gated topics and how many publishers the graph shows
@@ -83,3 +98,6 @@ class Verdict:
     scale: float
     accept_new: bool
     reset_count: int
+    posture: Posture = Posture.HOLD
+    removed: tuple[str, ...] = ()  # joints out of the controlled set
+    recoveries: tuple[tuple[str, str], ...] = ()  # (code, subject) of what stands in for something lost

@@ -149,6 +149,13 @@ def _sag(fault: Active, _topic: str, kind: str, sample: Any, seconds: float) -> 
     return (_with(sample, kind, fault, lambda v: np.maximum(v - fault.value * seconds, 0.0), "voltage"),)
 
 
+def _drive_fault(fault: Active, _topic: str, _kind: str, sample: Any, _s: float) -> Iterable[Any]:
+    bits = list(sample.fault)
+    for i in range(len(bits)) if fault.channel < 0 else (fault.channel,):
+        bits[i] = int(fault.value)
+    return (dataclasses.replace(sample, fault=tuple(bits)),)
+
+
 def _blackout(_fault: Active, _topic: str, _kind: str, sample: Any, _s: float) -> Iterable[Any]:
     return (dataclasses.replace(sample, data=np.zeros_like(sample.data)),)
 
@@ -184,4 +191,5 @@ EFFECTS: dict[str, Effect] = {
     "imu_tilt": _imu_tilt,
     "no_contact": _no_contact,
     "battery_sag": _sag,
+    "motor_fault": _drive_fault,
 }

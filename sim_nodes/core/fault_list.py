@@ -10,12 +10,12 @@ from dataclasses import dataclass
 FIELDS = {"joints": "position", "imu": "angular_velocity", "wrench": "force", "battery": "voltage",
           "motors": "temperature", "image": "data", "depth": "data"}
 ANY = tuple(FIELDS)
-MOTOR = "motor"
+MOTOR, HAND = "motor", "hand"
 
 
 @dataclass(frozen=True)
 class FaultKind:
-    """One row of the list. ``on``: kinds of sensors it can act on, or MOTOR; ``value`` the default, with bounds."""
+    """One row of the list. ``on``: kinds of sensors, MOTOR or HAND; ``value``: the default, with bounds."""
 
     name: str
     doc: str
@@ -58,12 +58,17 @@ _KINDS = (
     FaultKind("no_contact", "the foot feels nothing", ("wrench",), "foot_contacts/left"),
     FaultKind("battery_sag", "the voltage falls by this much per second", ("battery", "motors"),
               "battery_state", 0.5, "V/s", 0.0, 100.0),
+    FaultKind("motor_fault", "the drive reports these fault bits, and works", ("motors",), "left_wrist_yaw_joint", 1.0,
+              low=1.0, high=2.0**31),
     FaultKind("actuator_dead", "the motor gives no torque", (MOTOR,), "right_elbow_joint"),
     FaultKind("actuator_weak", "the motor gives this share of its torque", (MOTOR,), "right_elbow_joint", 0.3,
               low=0.0, high=1.0),
     FaultKind("actuator_stuck", "the motor keeps the torque it gives now", (MOTOR,), "right_elbow_joint"),
     FaultKind("overheating", "the motor warms by this much per second", (MOTOR,), "right_elbow_joint", 1.0, "K/s",
               0.0, 100.0),
+    FaultKind("encoder_bias", "the motor's encoder is off by this much: it is reported so and driven by it", (MOTOR,),
+              "left_elbow_joint", 0.0524, "rad", -1.0, 1.0),
+    FaultKind("payload", "the hand carries this mass, which nobody was told of", (HAND,), "left", 1.0, "kg", 0.0, 10.0),
 )
 FAULTS: dict[str, FaultKind] = {kind.name: kind for kind in _KINDS}
 

@@ -16,7 +16,7 @@ import numpy as np
 from humanoid_core.robot_model import RobotModel
 from humanoid_core.timing import NS
 from sim_nodes.core.fault_effects import EFFECTS, Active
-from sim_nodes.core.fault_list import CAMERA, FAULTS, MOTOR, FaultKind, nearest
+from sim_nodes.core.fault_list import CAMERA, FAULTS, HAND, MOTOR, FaultKind, nearest
 from sim_nodes.core.motors import Motors
 
 
@@ -96,14 +96,18 @@ class FaultBoard:
 
     def drive(self, motors: Motors, dt: float) -> None:
         """Let motor faults act; call every ``dt`` s of simulated time, and once after the last has ended."""
-        at_motors = [f for f in self._active.values() if f.kind.on == (MOTOR,)]
+        at_motors = [f for f in self._active.values() if f.kind.on in ((MOTOR,), (HAND,))]
         if not at_motors and not motors.faulty:
             return
         motors.clear_faults()
         for f in at_motors:
             i = f.channel
             strength, stuck = float(motors.strength[i]), bool(motors.stuck[i])
-            if f.kind.name == "overheating":
+            if f.kind.name == "payload":
+                motors.carry(f.target, f.value)
+            elif f.kind.name == "encoder_bias":
+                motors.turn_encoder(f.target, f.value)
+            elif f.kind.name == "overheating":
                 motors.temperature[i] += f.value * dt
             elif f.kind.name == "actuator_stuck":
                 motors.set_fault(f.target, strength, stuck=True)
@@ -124,8 +128,10 @@ class FaultBoard:
 
     def _default_target(self, kind: FaultKind) -> str:
         """The row's default, or on another robot the first thing the fault can act on."""
-        if kind.on == (MOTOR,):
-            known: Iterable[str] = self._robot.joint_names
+        if kind.on == (HAND,):
+            known: Iterable[str] = self._robot.hands
+        elif kind.on in ((MOTOR,), ("motors",)):
+            known = self._robot.joint_names
         elif kind.target == CAMERA:
             return CAMERA
         else:
@@ -133,17 +139,23 @@ class FaultBoard:
         names = list(known)
         if kind.target in names or not names:
             return kind.target
-        return names[-1] if kind.on == (MOTOR,) else names[0]
+        return names[-1] if kind.on in ((MOTOR,), ("motors",)) else names[0]
 
     def _resolve(self, kind: FaultKind, target: str) -> tuple[tuple[str, ...], int]:
         """Topics and joint channel of a target: a joint, a topic, or a folder of topics such as 'imu'."""
         joints = self._robot.joint_names
+        if kind.on == (HAND,):
+            if target not in self._robot.hands:
+                raise FaultError(f"{kind.name}: no hand '{target}'; {nearest(target, self._robot.hands)}")
+            return (), -1
         if kind.on == (MOTOR,):
             if target not in joints:
                 raise FaultError(f"{kind.name}: no joint '{target}'; {nearest(target, joints)}")
             return (), self._robot.index(target)
         if target in joints and "joints" in kind.on:
             return ("joint_states",), self._robot.index(target)
+        if target in joints and kind.on == ("motors",):
+            return tuple(t for t, what in self._topics.items() if what == "motors"), self._robot.index(target)
         usable = [t for t, what in self._topics.items() if what in kind.on]
         found = tuple(t for t in usable if t == target or t.startswith(f"{target}/"))
         if not found:

@@ -28,6 +28,9 @@ class Motors:
         #: Fault hooks: share of the torque that arrives (0 = dropped out); stuck motors keep their torque.
         self.strength: Array = np.ones(robot.n)
         self.stuck = np.zeros(robot.n, dtype=bool)
+        #: What each encoder adds to its joint's position, rad; mass in each hand, kg.
+        self.encoder_offset: Array = np.zeros(robot.n)
+        self.carried: dict[str, float] = dict.fromkeys(robot.hands, 0.0)
         self.faulty = False
         self.reset()
 
@@ -41,9 +44,11 @@ class Motors:
         self.clear_faults()
 
     def clear_faults(self) -> None:
-        """All motors work again."""
+        """All motors and encoders work again, the hands are empty."""
         self.strength[:] = 1.0
         self.stuck[:] = False
+        self.encoder_offset[:] = 0.0
+        self.carried = dict.fromkeys(self.carried, 0.0)
         self.faulty = False
 
     def set_fault(self, joint: str, strength: float = 1.0, stuck: bool = False) -> None:
@@ -51,7 +56,17 @@ class Motors:
         asked."""
         i = self.robot.index(joint)
         self.strength[i], self.stuck[i] = strength, stuck
-        self.faulty = bool(np.any(self.strength < 1.0) or np.any(self.stuck))
+        self.faulty = True
+
+    def turn_encoder(self, joint: str, offset: float) -> None:
+        """Let one encoder tell a position that is off by ``offset`` rad."""
+        self.encoder_offset[self.robot.index(joint)] = offset
+        self.faulty = True
+
+    def carry(self, hand: str, mass: float) -> None:
+        """Put a mass in kg into a hand."""
+        self.carried[hand] = mass
+        self.faulty = True
 
     def limit(self, torque: Array, out: Array) -> None:
         """Write to ``out`` what the motors give when asked for ``torque`` (n,), N m."""

@@ -27,6 +27,7 @@ from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.types import JointCommand, Mode
 from sim_nodes.core.balance import Balance, BalanceGains
 from sim_nodes.core.motors import Motors
+from sim_nodes.core.payload import Payload, add_hands
 from sim_nodes.core.scene import DEFAULT_OBJECTS, Scene, add_scene, plan_scene
 
 #: A base lower than this share of its standing height, or tilted more than this (rad), has fallen.
@@ -63,6 +64,7 @@ class Plant:
         self.scene = plan_scene(p.objects, p.seed, free=p.free_objects) if p.objects else Scene((), table=False)
         spec = build_spec(robot)
         add_scene(spec, self.scene, robot.foot_friction)
+        add_hands(spec, robot)
         spec.option.timestep = p.dt
         _add_sensors(spec, robot)
         self.model = spec.compile()
@@ -71,6 +73,7 @@ class Plant:
         self.refused = Refusals()
         self._setup_arrays()
         self.motors = Motors(robot, p.ambient)
+        self.payload = Payload(robot, self.model)
         self.reset()
 
     def _setup_arrays(self) -> None:
@@ -92,6 +95,9 @@ class Plant:
         }
         self._feet = {f.name: model.body(f.link).id for f in robot.feet}
         self._tau, self._work = np.zeros(n), np.zeros(n)
+        # A drive reports the torque averaged since its last report, which single steps of a torque that jumps with
+        # each command are not: the last few steps' torques, overwritten in turn.
+        self._recent = np.zeros((max(round(1.0 / (rate_of_joints(robot) * self.params.dt)), 1), n))
         self._kp, self._kd, self._ff = robot.kp.copy(), robot.kd.copy(), np.zeros(n)
         self._q_ref, self._v_ref = np.zeros(n), np.zeros(n)
 
@@ -125,7 +131,18 @@ class Plant:
             data.time = 0.0
             self.steps = 0
         self.motors.reset()
+        self._recent[:] = self._ctrl
         mujoco.mj_forward(self.model, data)
+
+    def place(self, posture: Array) -> None:
+        """Put the upper body at rest into ``posture`` (n,), rad in robot order, and hold it there; the legs stay."""
+        if posture.shape != (self.robot.n,) or not np.all(np.isfinite(posture)):
+            raise ValueError(f"place: {posture.shape} with only finite numbers must be ({self.robot.n},)")
+        q, v = self._qpos[self._qadr].copy(), self._qvel[self._vadr].copy()
+        q[self._upper], v[self._upper] = posture[self._upper], 0.0
+        self._qpos[self._qadr], self._qvel[self._vadr] = q, v
+        self._q_ref[self._upper] = posture[self._upper]
+        mujoco.mj_forward(self.model, self.data)
 
     @property
     def time_ns(self) -> int:
@@ -180,7 +197,8 @@ class Plant:
         return ""
 
     def set_mode(self, mode: Mode, reason: str = "") -> None:
-        """RUN: follow commands. HOLD: upper body stays where it is. CROUCH: lower the body slowly, arms soft.
+        """RUN: follow commands. HOLD: upper body stays where it is. CROUCH: lower the body slowly, arms soft, and once
+        it is down, arms damped (stiffness 0, gravity still carried).
         DAMP: all joints, legs too, only damp (the robot sinks down). Legs balance in all but DAMP."""
         if mode == self.mode:
             return
@@ -207,8 +225,9 @@ class Plant:
     # --- what its sensors measure, without noise
 
     def joints(self) -> tuple[Array, Array, Array]:
-        """(position rad, velocity rad/s, torque N m), each (n,), copies."""
-        return self._qpos[self._qadr].copy(), self._qvel[self._vadr].copy(), self._ctrl.copy()
+        """(position rad, velocity rad/s, mean torque N m since the sample before), each (n,), copies."""
+        return (self._qpos[self._qadr] + self.motors.encoder_offset, self._qvel[self._vadr].copy(),
+                self._recent.mean(axis=0))
 
     def imu(self, name: str) -> tuple[Array, Array, Array]:
         """(orientation w x y z, angular velocity rad/s, proper acceleration m/s^2) in the IMU's frame."""
@@ -234,6 +253,7 @@ class Plant:
             if self._pushes:
                 self._apply_pushes()
             mujoco.mj_step(self.model, self.data)
+            self._recent[self.steps % len(self._recent)] = self._ctrl
             self.steps += 1
             if self.steps % MOTOR_EVERY == 0:
                 self.motors.step(self._ctrl, self._qvel[self._vadr], MOTOR_EVERY * self.params.dt)
@@ -269,7 +289,13 @@ class Plant:
         balance = self.balance
         if not limp:
             balance.reference(self._q_ref, self.params.dt, self._active == Mode.CROUCH)
+            if self._active == Mode.CROUCH and balance.depth >= 1.0:
+                self._kp[self._arms] = 0.0
         np.subtract(self._q_ref, q, out=tau)
+        motors = self.motors
+        if motors.faulty or self.payload.heavy:
+            tau -= motors.encoder_offset
+            self.payload.weigh(motors.carried)
         tau *= self._kp
         np.subtract(self._v_ref, v, out=work)
         work *= self._kd
@@ -277,6 +303,8 @@ class Plant:
         tau += self._ff
         if not limp:
             np.multiply(self._bias[self._vadr], self._gravity_share, out=work)
+            if self.payload.heavy:  # the controller knows nothing of it
+                work -= self.payload.torque(self.data)[self._vadr] * self._gravity_share
             tau += work
             if balance.active:
                 pitch, roll = balance.ankles(self.data, self._com_velocity, self.params.dt)
@@ -291,6 +319,11 @@ class Plant:
             if self.steps < end:
                 force[body, :3] += newton
         self._pushes = [p for p in self._pushes if self.steps < p[2]]
+
+
+def rate_of_joints(robot: RobotModel) -> float:
+    """Hz at which the drives report."""
+    return next((s.rate for s in robot.sources.values() if s.kind == "joints"), 200.0)
 
 
 def _as_slice(index: Indices) -> slice | Indices:

@@ -18,6 +18,7 @@ import psutil
 
 from humanoid_cli.figures import Figure, write_figures
 from twin_nodes.core.prediction import Predictor
+from twin_nodes.core.start import start_of
 from twin_nodes.core.twin import TwinCore
 
 TEST = Path(__file__).resolve().parents[1]
@@ -48,7 +49,9 @@ def cores(count: int) -> dict[str, Figure]:
     assert twin.latest is not None
     for _ in range(100):
         start = time.perf_counter()
-        predictor.predict(twin.latest)
+        begin = start_of(twin)
+        assert begin is not None
+        predictor.predict(begin)
         took["preview"].append(time.perf_counter() - start)
     for name, values in took.items():
         for q in (50, 99):

@@ -20,7 +20,7 @@ from conftest import Process
         ("safety_monitor", "robot", "nobody", "nobody"),
         ("command_gate", "command_max_agee", "0.06", "did you mean 'command_max_age'?"),
         ("command_gate", "command_max_age", "0.0", "command_max_age = 0.0 s: must be at least"),
-        ("command_gate", "emergency_mode", "LIMP", "must be one of HOLD, CROUCH, DAMP"),
+        ("command_gate", "emergency_mode", "LIMP", "must be one of POSTURE, HOLD, CROUCH"),
     ],
 )
 def test_a_node_refuses_to_start_and_says_which_key_and_value(

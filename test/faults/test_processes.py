@@ -7,9 +7,9 @@ import signal
 import numpy as np
 import pytest
 from conftest import wait_for
-from rig import UPPER
 from safety_graph import Graph, check_commands, graph_fixture, wait_still  # noqa: F401
 
+from humanoid_bench.rig import UPPER
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import Mode
 

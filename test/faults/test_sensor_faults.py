@@ -148,7 +148,8 @@ def test_the_twin_beside_the_truth_while_pushed() -> None:
         bench.run(0.005)
         state = bench.states[-1]
         estimate = twin.on_state(state, state.stamp_ns + MS)
-        assert estimate is not None
+        if estimate is None:  # states come at 200 Hz, the twin speaks at 100 Hz
+            continue
         data = bench.plant.data
         up = data.xmat[base].reshape(3, 3)[:, 2]
         w, x, y, z = estimate.base_orientation
@@ -156,6 +157,7 @@ def test_the_twin_beside_the_truth_while_pushed() -> None:
         errors.append((np.degrees(np.arccos(min(1.0, float(up @ seen)))),
                        np.linalg.norm(estimate.base_position - data.xpos[base] + origin),
                        np.linalg.norm(estimate.base_linear - data.qvel[:3])))
+    assert len(errors) == 200
     tilt, position, velocity = np.sqrt(np.mean(np.square(errors), axis=0))
     assert tilt < 0.5
     assert position < 0.02

@@ -12,6 +12,8 @@ import pytest
 from conftest import Process, wait_for
 from fake_robot import FakeRobot, drop
 
+from humanoid_core.types import TwinState, TwinStatus
+
 Start = Callable[..., Process]
 
 
@@ -129,3 +131,30 @@ def test_a_wrong_configuration_is_refused_with_the_way_out(
     assert process.wait() == 2
     assert words in process.output
     assert "Traceback" not in process.output
+
+
+def test_the_twins_estimate_stands_in_for_a_wrist_sensor_that_is_lost(start: Start, robot: FakeRobot) -> None:
+    wrist = robot.robot.index("left_wrist_yaw_joint")
+
+    def lost(sample: Any) -> Any:
+        """The twin speaks beside it: everything at rest, the wrist at 0.4 rad."""
+        q, v = robot.robot.stand.copy(), np.zeros(robot.robot.n)
+        q[wrist] = 0.4
+        zero = np.zeros(3)
+        robot.send("twin/state", TwinState(sample.stamp_ns, 1, robot.robot.hash, q, v, v, v, zero,
+                                           np.array([1.0, 0.0, 0.0, 0.0]), zero, zero, zero, zero, 0.1, v, 1.0, 0.004,
+                                           TwinStatus.OK))
+        position = sample.position.copy()
+        position[wrist] = np.nan
+        return replace(sample, position=position)
+
+    states = robot.listen("ingest/robot_state")
+    process = start("sensor_ingest")
+    robot.start()
+    wait_for(lambda: len(states) > 20, what="robot states")
+    robot.changes["joint_states"] = lost
+    wait_for(lambda: newest(states).estimated_joints == ("left_wrist_yaw_joint",), what="the estimate")
+    assert states[-1].position[wrist] == pytest.approx(0.4)
+    wait_for(lambda: "ESTIMATED" in process.output, what="a line in the log")
+    robot.changes.clear()
+    wait_for(lambda: newest(states).estimated_joints == (), what="the sensor to speak for itself again")

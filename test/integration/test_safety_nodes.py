@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import select
 import signal
+import subprocess
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -15,15 +20,19 @@ from conftest import EXECUTABLES, Process, wait_for
 from humanoid_twin.srv import ResetEStop
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from rig import ELBOW, ROBOT, UPPER, Rig, Speaker
 from safety_graph import Graph, check_commands, graph_fixture  # noqa: F401
 
+from humanoid_bench.rig import ELBOW, NAMES, ROBOT, UPPER, Rig, Speaker
 from humanoid_core.types import EStopState, Level, Mode
 from humanoid_ros.params import from_mapping
 from safety_nodes.params import GateParams, MonitorParams
 
+WRIST = NAMES.index("left_wrist_roll_joint")
 ROOT = Path(__file__).resolve().parents[2]
 
+
+#: How an emergency may end while the robot stands; never DAMP.
+AT_REST = (Mode.HOLD, Mode.CROUCH)
 
 #: What a pause of the machine that runs the tests may rightly raise.
 TIMING = {"STALE", "NO_TWIN", "OVERRUN", "DIED"}
@@ -72,7 +81,7 @@ def test_stop_reset_and_motion_again(graph: Graph) -> None:
 
     try:
         wait_for(beating(graph.mover(epoch=1)), 20, "motion")
-        wait_for(beating(lambda: rig.gate("latched") and rig.last("robot/mode").mode == Mode.HOLD, True), 20, "HOLD")
+        wait_for(beating(lambda: rig.gate("latched") and rig.last("robot/mode").mode in AT_REST, True), 20, "a rest")
         press(True)
         refused = reset()
         assert not refused.accepted
@@ -120,10 +129,63 @@ def test_the_keyboard_stops_and_its_end_does_not_release(rig: Rig, run_process: 
     program = str(EXECUTABLES / "humanoid-twin")
     rig.act(epoch=1)
     stop = run_process([program, "estop", "--press"])
-    wait_for(lambda: rig.gate("latched") and rig.last("robot/mode").mode == Mode.HOLD, 30, "HOLD")
+    wait_for(lambda: rig.gate("latched") and rig.last("robot/mode").mode in AT_REST, 30, "a rest")
     stop.signal(signal.SIGINT)
     assert stop.wait() == 0
     reset = run_process([program, "estop", "--reset", "--operator", "Ada"])
     assert reset.wait(30) == 1
     assert "RESET_PRESSED" in reset.output
     assert rig.level() == Level.EMERGENCY
+
+
+def test_a_person_jogs_a_joint_and_gives_the_robot_back(graph: Graph, run_process: Callable[..., Process]) -> None:
+    """The policy is refused meanwhile, and moves again only on a new motion."""
+    rig = graph.rig
+    graph.move(epoch=1)
+    start = rig.q[UPPER][WRIST]
+    jog = run_process([str(EXECUTABLES / "humanoid-twin"), "jog", "left_wrist_roll_joint", "0.4", "--seconds", "2"])
+    wait_for(lambda: rig.gate("jogging"), 30, "a jogging gate")
+    assert jog.wait(40) == 0, jog.output
+    assert rig.q[UPPER][WRIST] > start + 0.1
+    check_commands(rig.heard["robot/joint_command"])
+    wait_for(lambda: rig.level() == Level.SAFE and rig.gate("holding"), 20, "SAFE, and the old motion not followed")
+    wait_for(graph.mover(epoch=2), 20, "motion under a new epoch")
+
+
+def test_the_keyboard_stops_resets_and_leaves_without_a_stop_behind(graph: Graph) -> None:
+    """Keys through a pseudo-terminal: space, r, q."""
+    rig = graph.rig
+    master, slave = pty.openpty()
+    keys = subprocess.Popen([str(EXECUTABLES / "humanoid-twin"), "estop", "--operator", "Ada"], stdin=slave,
+                            stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    said = bytearray()
+
+    def read() -> str:
+        with contextlib.suppress(OSError):  # its end closes the terminal
+            while select.select([master], [], [], 0.0)[0]:
+                said.extend(os.read(master, 4096))
+        return said.decode(errors="replace")
+
+    def until(condition: Callable[[], Any], what: str) -> None:
+        wait_for(lambda: (read(), condition())[1], 40, what)
+
+    try:
+        until(lambda: "sign off" in read() and "SAFE" in read(), "heartbeats")
+        os.write(master, b" ")
+        until(lambda: rig.gate("latched"), "a latched gate")
+        os.write(master, b"q")
+        until(lambda: "not while the stop is pressed" in read(), "the refusal to leave")
+        os.write(master, b"r")
+        until(lambda: "reset accepted" in read(), "the reset")
+        until(lambda: rig.level() == Level.SAFE and rig.gate("holding"), "SAFE again")
+        os.write(master, b"q")
+        until(lambda: keys.poll() is not None, "its end")
+        assert keys.returncode == 0
+        seen = len(rig.heard["safety/status"])
+        wait_for(lambda: len(rig.heard["safety/status"]) > seen + 100, 20, "a second without it")
+        assert rig.level() < Level.EMERGENCY
+    finally:
+        if keys.poll() is None:
+            keys.kill()
+        os.close(master)

@@ -53,15 +53,21 @@ def test_the_twin_follows_looks_ahead_and_answers(start: Start, robot: FakeRobot
     robot.send("vla/action_chunk", elbow_chunk(robot, limit + 0.3, time.time_ns()))
     wait_for(lambda: [p for p in predictions if p.chunk_seq == 7], what="a prediction of the chunk")
     seen = next(p for p in predictions if p.chunk_seq == 7)
-    assert seen.first_violation_code == "LIMIT_POSITION"
-    assert 0.0 < seen.first_violation_time < 0.5
+    # 1.1 rad away at 2.5 rad/s: half a second comes near, more comes there.
+    assert seen.first_violation_code == ""
+    assert seen.min_joint_margin < 0.6
+    answer = robot.call("twin/what_if", WhatIf, WhatIf.Request(
+        chunk=to_msg(elbow_chunk(robot, limit + 0.3, 0)), horizon=1.0))
+    assert answer.prediction.first_violation_code == "LIMIT_POSITION"
+    assert answer.prediction.first_violation_subject == "left_elbow_joint"
+    assert 0.4 < answer.prediction.first_violation_time < 0.8
 
     answer = robot.call("twin/what_if", WhatIf, WhatIf.Request(
-        chunk=to_msg(elbow_chunk(robot, 0.7, 0)), horizon=0.5))
+        chunk=to_msg(elbow_chunk(robot, 0.7, 0)), horizon=1.0))
     assert answer.ok
     assert answer.reason == ""
     path = np.array(answer.trajectory).reshape(len(answer.time), robot.robot.n)
-    assert path[-1, robot.robot.index("left_elbow_joint")] == pytest.approx(0.7)
+    assert path[-1, robot.robot.index("left_elbow_joint")] == pytest.approx(0.7, abs=0.05)
     assert from_msg(answer.prediction).first_violation_code == ""
     bad = elbow_chunk(robot, 0.7, 0)
     answer = robot.call("twin/what_if", WhatIf, WhatIf.Request(
@@ -78,7 +84,7 @@ def test_the_twin_follows_looks_ahead_and_answers(start: Start, robot: FakeRobot
     assert answer.reason.startswith("EXPIRED")
     answer = robot.call("twin/calibrate", Calibrate, Calibrate.Request(what="friction", apply=True))
     assert not answer.ok
-    assert "friction" in answer.reason
+    assert answer.reason.startswith("EXCITATION")
 
 
 def test_silence_is_said_and_ends(start: Start, robot: FakeRobot) -> None:

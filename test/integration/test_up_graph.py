@@ -44,7 +44,7 @@ def watch(domain: int) -> Any:
     """A watcher in the test's domain."""
     import rclpy
 
-    from humanoid_cli.watcher import Watcher, own_context
+    from humanoid_ros.watcher import Watcher, own_context
 
     context = own_context(domain)
     watcher = Watcher(context)

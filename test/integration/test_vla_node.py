@@ -16,6 +16,7 @@ import pytest
 import rclpy
 from action_msgs.msg import GoalStatus
 from conftest import Process, wait_for
+from peers.board import Peer
 from unit.robots import ARM_MJCF, arm_data, write_robot
 from vla_world import World
 
@@ -145,6 +146,31 @@ def test_lost_leave_stops_and_a_new_epoch_resumes(world: World, policy: Process)
     assert all(c.epoch > world.commands[before - 1][0].epoch for c in world.chunks[-3:])
 
 
+def test_a_server_that_dies_and_comes_back_in_mid_motion(world: World, start: Start) -> None:
+    with Peer("openpi") as peer:
+        start("vla_policy", **{**PATIENT, "patience": 60.0}, backend="openpi", policy="g1_openpi",
+              server=f"ws://127.0.0.1:{peer.port}")
+        wait_for(lambda: world.status, 40.0, "vla/status")
+        world.say("turn to the left")
+        wait_for(lambda: len(world.commands) > 50, 40.0, "motion")
+        peer.kill()
+        wait_for(lambda: world.status and world.status.reason_code == "NO_SERVER", 10.0, "the reason on vla/status")
+        wait_for(lambda: world.status and world.status.state == "waiting", 20.0, "the hold")
+        wait_for(lambda: _quiet(world), 10.0, "silence")
+        assert world.status is not None
+        assert (world.status.reason_code, str(peer.port) in world.status.detail) == ("NO_SERVER", True)
+        stopped = len(world.commands)
+        assert np.max(np.abs(world.commands[-1][0].velocity)) < 1e-6
+        peer.start()
+        wait_for(lambda: len(world.commands) > stopped + 50, 40.0, "motion by itself")
+        assert world.commands[-1][0].epoch > world.commands[stopped - 1][0].epoch
+        assert world.chunks[-1].policy_id == "g1_openpi"
+        positions = np.array([c.position for c, _ in world.commands])
+        stamps = np.array([c.stamp_ns for c, _ in world.commands])
+        speed = np.abs(np.diff(positions, axis=0)) / (np.diff(stamps)[:, None] / 1e9)
+        assert np.all(speed <= ROBOT.command_velocity[UPPER] * 1.01), "no jump where it goes on"
+
+
 def test_it_ends_cleanly(policy: Process) -> None:
     policy.signal(signal.SIGINT)
     assert policy.wait(15.0) == 0
@@ -153,7 +179,9 @@ def test_it_ends_cleanly(policy: Process) -> None:
 
 @pytest.mark.parametrize(
     ("params", "word"),
-    [({"timeuot": 3.0}, "did you mean 'timeout'"), ({"backend": "magic"}, "classical"), ({"rate": 1.0}, "at least")],
+    [({"timeuot": 3.0}, "did you mean 'timeout'"), ({"backend": "magic"}, "classical"), ({"rate": 1.0}, "at least"),
+     ({"backend": "openpi"}, "g1_openpi"), ({"backend": "gr00t", "policy": "g1_openpi"}, "parameter backend says"),
+     ({"backend": "lerobot", "policy": "g1_lerobot", "server": "10.1.2.3:8080"}, "neither loopback nor")],
 )
 def test_a_wrong_parameter_is_one_line_and_exit_code_2(start: Start, params: dict[str, object], word: str) -> None:
     process = start("vla_policy", **params)

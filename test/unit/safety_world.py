@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
@@ -13,6 +14,7 @@ from humanoid_core.types import (
     EStopState,
     JointCommand,
     Level,
+    OverrideState,
     Permit,
     RobotState,
     SensorHealth,
@@ -20,6 +22,7 @@ from humanoid_core.types import (
     TwinState,
     TwinStatus,
 )
+from safety_nodes.core.clearance import Clearance
 from safety_nodes.core.config import GateConfig, MonitorConfig
 from safety_nodes.core.gate import Gate, GateInputs, GateOutput
 from safety_nodes.core.memory import Memory
@@ -34,6 +37,12 @@ UPPER = np.array(ROBOT.groups["upper_body"])
 NAMES = tuple(ROBOT.joint_names[i] for i in UPPER)
 ROS_0 = 1_800_000_000 * NS
 PERIOD = 10 * MS
+
+
+def cases(usual: int) -> int:
+    """Examples of one property: `usual`, or as many as a larger profile (``--hypothesis-profile many``) asks for."""
+    asked = settings.default.max_examples
+    return asked if asked > 1000 else usual
 
 
 def calm_state(ros_ns: int, **changes: Any) -> RobotState:
@@ -63,8 +72,10 @@ class MonitorWorld:
 
     def __init__(self) -> None:
         self.memory = Memory()
+        self.config = MONITOR
         self.mono = 100 * NS
         self.ros = ROS_0
+        self.last: Verdict
 
     def inputs(self, state: dict[str, Any] | None = None, twin: dict[str, Any] | None = None,
                **changes: Any) -> Inputs:
@@ -79,7 +90,8 @@ class MonitorWorld:
              **changes: Any) -> Verdict:
         self.mono += PERIOD
         self.ros += PERIOD
-        return evaluate(self.inputs(state, twin, **changes), self.mono, ROBOT, MONITOR, self.memory)
+        self.last = evaluate(self.inputs(state, twin, **changes), self.mono, ROBOT, self.config, self.memory)
+        return self.last
 
     def ticks(self, count: int, **changes: Any) -> Verdict:
         return [self.tick(**changes) for _ in range(count)][-1]
@@ -88,7 +100,7 @@ class MonitorWorld:
         """One tick in which some input is still the one received earlier."""
         self.mono += PERIOD
         self.ros += PERIOD
-        return evaluate(replace(self.inputs(), **last), self.mono, ROBOT, MONITOR, self.memory)
+        return evaluate(replace(self.inputs(), **last), self.mono, ROBOT, self.config, self.memory)
 
     def settle(self) -> Verdict:
         return self.ticks(200)
@@ -103,13 +115,13 @@ class MonitorWorld:
 class GateWorld:
     """Ticks the gate at 100 Hz with a robot that follows it perfectly, unless told otherwise."""
 
-    def __init__(self, pose: np.ndarray | None = None, **config: Any) -> None:
-        self.gate = Gate(ROBOT, replace(GATE, **config))
+    def __init__(self, pose: np.ndarray | None = None, clearance: Clearance | None = None, **config: Any) -> None:
+        self.gate = Gate(ROBOT, replace(GATE, **config), clearance)
         self.mono = 100 * NS
         self.ros = ROS_0
         self.q = ROBOT.stand.copy() if pose is None else pose
         self.permit_seq = 0
-        self.command_seq = 0
+        self.command_seq = self.override_seq = 0
         self.permit: dict[str, Any] = {}
         self.out: GateOutput | None = None
         self.history: list[GateOutput] = []
@@ -128,18 +140,26 @@ class GateWorld:
         p = Permit(self.ros, self.permit_seq, Level.SAFE, 1.0, 0.03, True, False, 0)
         return (Received(replace(p, **{**self.permit, **changes}), self.mono + PERIOD, b"monitor"),)
 
-    def tick(self, *commands: Received[JointCommand], permits: Any = None, state: Any = "follow") -> GateOutput:
+    def tick(self, *commands: Received[JointCommand], permits: Any = None, state: Any = "follow",
+             overrides: tuple[Received[OverrideState], ...] = ()) -> GateOutput:
         allowed = self.permits() if permits is None else permits
         if state == "follow":
             state = Received(calm_state(self.ros + PERIOD - 3 * MS, position=self.q), self.mono + PERIOD - MS)
         self.mono += PERIOD
         self.ros += PERIOD
-        self.out = self.gate.step(self.mono, self.ros, GateInputs(allowed, commands, state))
+        self.out = self.gate.step(self.mono, self.ros, GateInputs(allowed, commands, state, overrides))
         self.history.append(self.out)
         if self.out.command is not None and self.out.mode == 0:
             self.q = self.q.copy()
             self.q[UPPER] = self.out.command.position
         return self.out
+
+    def override(self, mode: int = 0, names: tuple[str, ...] = (), velocity: Any = (), active: bool = True,
+                 sender: bytes = b"person", seq: int | None = None) -> tuple[Received[OverrideState], ...]:
+        self.override_seq += 1
+        value = OverrideState(self.ros, "Ada", active, mode, names, np.asarray(velocity, dtype=float),
+                              self.override_seq if seq is None else seq)
+        return (Received(value, self.mono + PERIOD, sender),)
 
     def hold_ticks(self, count: int, **what: Any) -> GateOutput:
         return [self.tick(**what) for _ in range(count)][-1]

@@ -63,6 +63,10 @@ def _field(owner: type, name: str, kind: Any, n: int) -> st.SearchStrategy[Any]:
         return st.lists(TEXT, min_size=n if exact else 0, max_size=n).map(tuple)
     if text == "tuple[int, ...]":
         return st.lists(st.integers(0, 2**32 - 1), max_size=n).map(tuple)
+    if text == "tuple[tuple[str, float], ...]":
+        return st.lists(st.tuples(TEXT, FLOAT), max_size=3).map(tuple)
+    if text.startswith("tuple[float"):
+        return st.tuples(*[FLOAT] * text.count("float"))
     if "tuple[tuple" in text:
         return st.lists(st.tuples(TEXT, st.integers(0, 2**40)), max_size=3).map(tuple)
     inner = kind.__args__[0]
@@ -101,7 +105,7 @@ def test_what_goes_over_the_wire_comes_back_the_same(cls: type, data: st.DataObj
 
 def test_every_dataclass_of_the_contract_has_a_message() -> None:
     spoken = {c for c in vars(t).values() if dataclasses.is_dataclass(c)}
-    parts = {t.Violation, t.SourceHealth, t.ObjectTruth}  # travel inside others
+    parts = {t.Violation, t.SourceHealth, t.ObjectTruth, t.ActuatorHealth}  # travel inside others
     assert spoken - parts <= set(convertible())
 
 

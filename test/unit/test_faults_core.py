@@ -11,10 +11,10 @@ import pytest
 
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
-from humanoid_core.types import JointSample
+from humanoid_core.types import JointSample, MotorSample
 from sim_nodes.core.camera import Picture
 from sim_nodes.core.fault_effects import EFFECTS
-from sim_nodes.core.fault_list import FAULTS, MOTOR, as_markdown
+from sim_nodes.core.fault_list import FAULTS, HAND, MOTOR, as_markdown
 from sim_nodes.core.faults import FaultBoard, FaultError
 from sim_nodes.core.plant import Plant, PlantParams
 from sim_nodes.core.sensors import SensorParams, Sensors, topics_of
@@ -60,7 +60,7 @@ def nothing(_faults: FaultBoard) -> None:
     return None
 
 
-@pytest.mark.parametrize("name", [k.name for k in FAULTS.values() if k.on != (MOTOR,)])
+@pytest.mark.parametrize("name", [k.name for k in FAULTS.values() if k.on not in ((MOTOR,), (HAND,))])
 def test_every_sensor_fault_changes_what_its_default_target_says(plant: Plant, name: str) -> None:
     faults = board()
     topic = faults.set(name, "", 0.0, 0.0, 0).topics[0]
@@ -70,7 +70,7 @@ def test_every_sensor_fault_changes_what_its_default_target_says(plant: Plant, n
 
 
 def test_every_fault_in_the_list_has_an_effect_and_a_row() -> None:
-    assert set(EFFECTS) == {k.name for k in FAULTS.values() if k.on != (MOTOR,)}
+    assert set(EFFECTS) == {k.name for k in FAULTS.values() if k.on not in ((MOTOR,), (HAND,))}
     assert all(f"`{name}`" in as_markdown() for name in FAULTS)
 
 
@@ -207,6 +207,47 @@ def test_motor_faults_take_torque_and_give_it_back(plant: Plant) -> None:
     assert motors.fault_bits() == (0,) * ROBOT.n
 
 
+def run(plant: Plant, faults: FaultBoard, seconds: float) -> None:
+    for _ in range(round(seconds / 0.005)):
+        faults.drive(plant.motors, 0.005)
+        plant.step(2)
+
+
+def test_a_load_in_the_hand_weighs_on_the_feet_and_the_arm_and_can_be_taken_out() -> None:
+    plant, faults = Plant(ROBOT, PlantParams(objects="")), board()
+    elbow = ROBOT.index("left_elbow_joint")
+
+    def ground() -> float:
+        return sum(float(plant.data.xmat[plant.model.body(f.link).id].reshape(3, 3)[2] @ plant.foot_wrench(f.name)[0])
+                   for f in ROBOT.feet)
+
+    run(plant, faults, 1.0)
+    empty, before, torque = ground(), plant.joints()[0][elbow], plant.joints()[2][elbow]
+    faults.set("payload", "left", 1.0, 0.0, 0)
+    run(plant, faults, 3.0)
+    assert ground() - empty == pytest.approx(9.81, abs=1.0)
+    hand = plant.model.body("payload_left").id
+    np.testing.assert_allclose(plant.data.xipos[hand], plant.data.xpos[hand], err_msg="it hangs where the hand touches")
+    carries = abs(plant.joints()[2][elbow] - torque)
+    assert 0.5 < carries < 3.0, "9.81 N, less than three decimetres from the joint"
+    sag = abs(plant.joints()[0][elbow] - before)
+    assert sag == pytest.approx(carries / ROBOT.kp[elbow], abs=0.003), "nobody told the controller"
+    faults.clear()
+    run(plant, faults, 3.0)
+    assert ground() == pytest.approx(empty, abs=1.0)
+    assert plant.joints()[0][elbow] == pytest.approx(before, abs=0.003)
+
+
+def test_a_drive_follows_its_wrong_encoder() -> None:
+    plant, faults = Plant(ROBOT, PlantParams(objects="")), board()
+    before = plant.joints()[0][J]
+    faults.set("encoder_bias", JOINT, 0.0524, 0.0, 0)
+    run(plant, faults, 1.0)
+    assert plant.joints()[0][J] == pytest.approx(before, abs=0.005), "it says that it is where it was told to be"
+    truly = plant.data.joint(JOINT).qpos[0]
+    assert truly == pytest.approx(before - 0.0524, abs=0.005)
+
+
 def test_overheating_warms_one_motor(plant: Plant) -> None:
     faults, before = board(), plant.motors.temperature.copy()
     faults.set("overheating", JOINT, 2.0, 0.0, 0)
@@ -251,3 +292,14 @@ def test_clearing_by_name_and_target() -> None:
     assert faults.active() == ("nan joint_states",)
     with pytest.raises(FaultError, match="unknown fault"):
         faults.clear("sotp")
+
+
+def test_one_drive_reports_a_fault() -> None:
+    robot = load_robot("g1")
+    board = FaultBoard(robot, {"motor_status": "motors"})
+    n, i = robot.n, robot.index("left_wrist_yaw_joint")
+    sample = MotorSample(1, robot.joint_names, np.zeros(n), np.zeros(n), np.zeros(n), (4,) * n)
+    board.set("motor_fault", "", 3.0, 0.0, 0)
+    (said,) = board.apply("motor_status", sample, 0)
+    assert said.fault[i] == 3
+    assert set(said.fault[:i] + said.fault[i + 1:]) == {4}

@@ -21,6 +21,7 @@ from safety_nodes.core.types import Received
 ELBOW = NAMES.index("left_elbow_joint")
 LOWER, TOP = ROBOT.lower[UPPER], ROBOT.upper[UPPER]
 SPEED, ACCELERATION = ROBOT.command_velocity[UPPER], ROBOT.command_acceleration[UPPER]
+JERK = ROBOT.command_jerk[UPPER]
 DT = PERIOD / NS
 
 
@@ -39,12 +40,15 @@ def speed(out: GateOutput) -> float:
 
 
 def check_history(history: list[GateOutput]) -> None:
-    """Every command finite, inside the limits, its change per period inside velocity and acceleration limits."""
-    last = None
+    """Every command finite, inside the limits, its changes per period inside velocity, acceleration and jerk
+    limits."""
+    last, acceleration = None, np.zeros(len(UPPER))
     for out in history:
         if out.command is None:
             continue
         q, v = out.command.position, out.command.velocity
+        if last is None:
+            acceleration = v / DT
         assert np.isfinite(q).all()
         assert np.isfinite(v).all()
         assert (q >= LOWER).all()
@@ -52,7 +56,10 @@ def check_history(history: list[GateOutput]) -> None:
         assert (np.abs(v) <= SPEED + 1e-9).all()
         if last is not None:
             assert (np.abs(q - last.position) <= SPEED * DT + 1e-9).all()
-            assert (np.abs(v - last.velocity) <= ACCELERATION * DT + 1e-6).all()
+            change = (v - last.velocity) / DT
+            assert (np.abs(change) <= ACCELERATION + 1e-6).all()
+            assert (np.abs(change - acceleration) <= JERK * DT + 1e-6).all()
+            acceleration = change
         last = out.command
 
 
@@ -254,13 +261,13 @@ def test_a_flood_is_judged_whole_and_the_newest_wins(world: GateWorld) -> None:
     flood = []
     for k in range(500):
         q = _Q.copy()
-        q[ELBOW] += 1e-5 * k
+        q[ELBOW] += 1e-6 * k
         flood.append(world.command(q, np.zeros(17), stamp=world.ros + k * 10_000))
     assert world.tick(*flood).state == "passing"
     for _ in range(5):
         out = world.tick()
     assert out.command is not None
-    assert out.command.position[ELBOW] == pytest.approx(_Q[ELBOW] + 1e-5 * 499, abs=1e-6)
+    assert out.command.position[ELBOW] == pytest.approx(_Q[ELBOW] + 1e-6 * 499, abs=1e-7)
 
 
 def test_when_the_policy_stops_the_arm_brakes_and_stands(world: GateWorld) -> None:
@@ -438,7 +445,7 @@ def test_without_a_permit_the_robot_comes_to_rest(goals: list[tuple[float, int]]
         target = target.copy()
         target[i] = np.clip(goal, LOWER[i], TOP[i])
         world.tick(world.command(target, epoch=world.command_seq))
-    ticks = math.ceil(float((SPEED / ACCELERATION).max()) / DT) + 5
+    ticks = math.ceil(float((SPEED / ACCELERATION + 2.0 * ACCELERATION / JERK).max()) / DT) + 5
     out = world.hold_ticks(ticks, permits=())
     assert speed(out) == 0.0
     stopped = out.command

@@ -14,7 +14,6 @@ from humanoid_cli.measure import Outcome, figures, judge, latencies, levels, mov
 from humanoid_cli.report import Told, write_report
 from humanoid_cli.session import Record
 from humanoid_cli.supervisor import Event
-from humanoid_cli.watcher import Rate, active_rate, arrival_rate
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS
@@ -27,6 +26,7 @@ from humanoid_core.types import (
     SafetyStatus,
     SimTruth,
 )
+from humanoid_ros.watcher import Rate, active_rate, arrival_rate
 
 ROBOT = load_robot("g1")
 START = 1_000 * NS

@@ -217,3 +217,29 @@ def test_limits_are_ordered_and_finite_or_refused(lower: float, upper: float) ->
     else:
         with pytest.raises(RobotError, match="lift"):
             robot_from_data(data, HERE)
+
+
+def test_joints_that_the_robot_can_do_without_are_named_in_its_file() -> None:
+    recovery = load_robot("g1").recovery
+    assert "left_wrist_yaw_joint" in recovery.estimate
+    assert "left_wrist_yaw_joint" in recovery.remove
+    assert "left_elbow_joint" in recovery.watch
+    assert "left_elbow_joint" not in recovery.estimate + recovery.remove
+
+
+@pytest.mark.parametrize(
+    ("joint", "row", "text"),
+    [
+        ("left_knee_joint", {"actuator_lost": "remove", "reason": "x"}, "left_knee_joint.actuator_lost = 'remove'"),
+        ("left_knee_joint", {"sensor_lost": "estimate", "reason": "x"}, "left_knee_joint.sensor_lost = 'estimate'"),
+        ("left_wrist_jaw_joint", {"reason": "x"}, "left_wrist_yaw_joint"),
+        ("left_wrist_yaw_joint", {"sensor_lost": "guess", "reason": "x"}, "'stop' or 'estimate'"),
+        ("left_wrist_yaw_joint", {"sensor_lost": "estimate"}, "reason"),
+    ],
+)
+def test_a_recovery_that_cannot_be_is_refused(joint: str, row: dict[str, str], text: str) -> None:
+    data = g1_data()
+    data["recovery"]["joints"][joint] = row
+    with pytest.raises(RobotError, match=text) as refusal:
+        robot_from_data(data, Path("g1.yaml"))
+    assert "recovery.joints" in str(refusal.value)

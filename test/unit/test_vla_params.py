@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import yaml
+from unit.policy_world import observation
 
 from humanoid_ros.params import from_mapping
 from vla_nodes.backends.base import Backend
@@ -64,7 +65,7 @@ def test_a_policy_that_raises_is_an_answer_not_the_end_of_the_node() -> None:
         answers.append(answer)
         arrived.set()
 
-    gather = SimpleNamespace(observe=lambda now, commanded, again: "an observation")
+    gather = SimpleNamespace(observe=lambda now, commanded, again: observation())
     eyes = SimpleNamespace(take=lambda mono: None, gather=gather)
     backend = Scripted()
     worker = Worker(backend, eyes, lambda: 5, lambda: 6, deliver, logged.append)  # type: ignore[arg-type]

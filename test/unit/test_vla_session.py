@@ -278,3 +278,42 @@ def test_one_late_command_is_no_interruption_but_a_wrong_clock_is() -> None:
     assert {c.epoch for c in w.commands} == {1}
     w.run(1.0)
     assert w.status == ("failed", "FUTURE")
+
+
+def test_an_outage_in_mid_motion_is_said_at_once_and_does_not_end_the_task() -> None:
+    w = World(resumes=0, patience=6.0, timeout=100.0)
+    number = w.session.instruct("wave", w.now)
+    w.run(1.0)
+    for _ in range(3):
+        w.missing = Refusal("NO_REPLY", "no answer from ws://127.0.0.1:8000 within 0.80 s")
+        w.run(0.21)
+        assert w.session.execution.moving, "rows are left"
+        assert w.status == ("acting", "NO_REPLY")
+        w.run(3.0)
+        assert w.status == ("waiting", "NO_REPLY")
+        assert "ws://" in w.session.status(w.now).detail
+        before = len(w.commands)
+        w.run(0.5)
+        assert len(w.commands) == before, "at rest, and silent: the gate holds"
+        w.missing = None
+        w.run(1.0)
+        assert w.status == ("acting", "")
+        assert len(w.commands) > before
+        assert w.session.outcome(number) is None
+    w.missing = Refusal("NO_SERVER", "refused")
+    w.run(12.0)
+    outcome = w.session.outcome(number)
+    assert outcome is not None
+    assert outcome.reason_code == "NO_SERVER", "patience has an end"
+
+
+def test_a_dropped_chunk_is_said() -> None:
+    w = World()
+    w.session.instruct("wave", w.now)
+    w.run(1.0)
+    w.decision = Decision("acting", joint_names=NAMES, positions=np.full((60, len(NAMES)), 9.0))
+    w.run(0.3)
+    assert w.status == ("acting", "LIMIT_POSITION")
+    w.decision = None
+    w.run(0.3)
+    assert w.status == ("acting", "")

@@ -1,8 +1,10 @@
-"""Where the floating base is: attitude from the IMU, position and velocity from the feet that stand.
+"""Where the floating base is: attitude from the IMU, position and velocity from the IMU and the feet that stand.
 
-A standing foot does not move: with the base's attitude known, the joints tell where the base is relative to it
-(leg odometry). Height follows from the lowest contact points lying on flat ground, z = 0. World: origin on the
-ground under the base at the first state, heading as the IMU gives it.
+A standing foot does not move: with the base's attitude known, the joints tell where the base is relative to it and how
+fast it goes (leg odometry). The accelerometer tells how that changes. One Kalman filter for the three components of
+the velocity puts the two together, as contact-aided filters do (Bloesch et al. 2012; Hartley et al. 2020), with the
+attitude taken from the IMU's own filter. Height follows from the lowest contact points lying on flat ground, z = 0.
+World: origin on the ground under the base at the first state, heading as the IMU gives it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,17 @@ from twin_nodes.core.turning import matrix
 FOLLOW = 0.01
 #: Contact points within this height of the lowest one stand on the ground when no foot's force is known, m.
 LEVEL = 0.01
+#: A foot that rocks turns about its lowest points: points this much higher count e times less, m.
+ROCK = 0.002
+#: Velocity of the base: random walk that the accelerometer leaves, m/s per root second; what it is without one;
+#: standard deviation of the velocity by one standing foot (joint velocities through a leg, and a foot that gives), m/s.
+FELT, UNFELT, FOOT = 0.15, 5.0, 0.03
+#: Squared Mahalanobis distance beyond which a foot is taken to slip, and for how long at most, s.
+SLIP, SLIP_TIME = 16.0, 0.1
+UP: Array = np.array([0.0, 0.0, GRAVITY])
+
+#: Which feet stand, and whether any of them was measured.
+Contact = tuple[tuple[bool, ...], bool]
 
 
 @dataclass(frozen=True)
@@ -41,116 +54,202 @@ class BaseEstimate:
     anomalies: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Attitude:
+    """``rotation`` (3, 3) of the base in the world, ``rate`` (3,) in its own frame; upright when nobody knows."""
+
+    rotation: Array
+    rate: Array
+
+    @property
+    def gravity(self) -> Array:
+        """In the base's frame, m/s^2."""
+        down: Array = -GRAVITY * self.rotation[2]
+        return down
+
+
+@dataclass(frozen=True)
+class BaseMemory:
+    """What the next update needs; never changed in place. ``var``: of each component of ``linear``."""
+
+    stamp_ns: int
+    position: Array
+    linear: Array
+    var: float
+    anchors: tuple[Array | None, ...]
+    contacts: tuple[bool, ...]
+    slips_ns: tuple[int, ...]
+
+
 class BaseEstimator:
-    """Uses ``kinematics`` as scratch space; deterministic in the states given."""
+    """Uses ``kinematics`` as scratch space; what it knows is in the memory that it is given and gives back."""
 
     def __init__(self, robot: RobotModel, kinematics: Kinematics, contact_share: float) -> None:
         self.robot, self.kinematics = robot, kinematics
         model = kinematics.model
         mass = float(model.body_subtreemass[model.body(robot.base_link).id])
-        self._contact = FootContact(len(robot.feet), mass, contact_share)
+        feet = len(robot.feet)
+        self._contact = FootContact(feet, mass, contact_share)
         self._foot_ids = [model.body(f.link).id for f in robot.feet]
         self._soles = [f.points.mean(axis=0) for f in robot.feet]
-        self._imus = {i.topic: (i.link, rpy_matrix(i.rpy)) for i in robot.imus}
-        self.clear()
+        self._imus = {i.topic: (i.link, rpy_matrix(i.rpy), i.xyz) for i in robot.imus}
+        self._weight = max(mass, 1.0) * GRAVITY
+        self._first = BaseMemory(0, np.zeros(3), np.zeros(3), 1e6, (None,) * feet, (False,) * feet, (0,) * feet)
 
-    def clear(self) -> None:
-        """Begin anew at the origin of the world."""
-        self._anchors: list[Array | None] = [None] * len(self._foot_ids)
-        self._position = np.zeros(3)
-        self._linear = np.zeros(3)
-        self._stamp_ns = 0
-        self._contact.on = [False] * len(self._foot_ids)
+    def contacts(self, memory: BaseMemory | None, state: RobotState) -> Contact:
+        """(which feet stand, whether any foot was measured)."""
+        self._contact.on = list((memory or self._first).contacts)
+        return self._contact.update(state.foot_force)
 
-    def update(self, state: RobotState) -> BaseEstimate:
-        """``state`` must be finite in joints; an unknown attitude counts as upright."""
-        k, anomalies = self.kinematics, []
-        rotation, rate = self._attitude(state)
-        quat = np.zeros(4)
-        mujoco.mju_mat2Quat(quat, rotation.ravel())
-        k.update(state.position, base_quat=quat, dq=state.velocity, base_angular=rate)
-        com_velocity = k.com_velocity()
-        if not k.free:
-            com = k.com()
-            return BaseEstimate(k.position(self.robot.base_link), quat, np.zeros(3), np.zeros(3), com,
-                                np.append(com[:2], 0.0), 0.0, (), ())
-        points = k.foot_points()
-        contacts, measured = self._contact.update(state.foot_force)
-        if not any(contacts):
-            if measured:
-                anomalies.append("NO_CONTACT")
-            contacts_used = _lowest(points) if not measured else (True,) * len(points)
-        else:
-            contacts_used = contacts
-        standing = [i for i, on in enumerate(contacts_used) if on]
-        dt = (state.stamp_ns - self._stamp_ns) / NS if self._stamp_ns else 0.0
-        if standing and "NO_CONTACT" not in anomalies:
-            self._stand(standing, state, points)
-        else:
-            self._fly(state, rotation, dt)
-        self._stamp_ns = state.stamp_ns
-        com = k.com() + self._position
-        velocity = com_velocity + self._linear
-        ground = np.vstack([points[i] for i in standing])[:, :2] + self._position[:2] if standing else np.zeros((0, 2))
-        xi = capture_point(com, velocity)
-        margin = support_margin(support_polygon(ground), xi) if standing else 0.0
-        return BaseEstimate(self._position.copy(), quat, self._linear.copy(), rotation @ rate, com, np.append(xi, 0.0),
-                            margin, contacts, tuple(anomalies))
-
-    def _attitude(self, state: RobotState) -> tuple[Array, Array]:
-        """Rotation of the base in the world and its angular velocity in its own frame, from whichever IMU speaks.
+    def attitude(self, state: RobotState) -> Attitude:
+        """From whichever IMU speaks.
 
         R_base = R_imu R_(base to imu)^T; w_base = R_(base to imu) w_imu - J dq of the joints between.
         """
         spec = self._imus.get(state.imu_source)
         if spec is None or not bool(np.isfinite(state.orientation).all()):
-            return np.eye(3), np.zeros(3)
-        link, mount = spec
+            return Attitude(np.eye(3), np.zeros(3))
+        link, mount, _ = spec
         if link == self.robot.base_link:
-            return matrix(state.orientation) @ mount.T, mount @ state.angular_velocity
+            return Attitude(matrix(state.orientation) @ mount.T, mount @ state.angular_velocity)
         k = self.kinematics
         k.update(state.position, dq=state.velocity)
         between = k.rotation(link) @ mount
         rate = between @ state.angular_velocity - k.rotation_jacobian(link) @ state.velocity
-        return matrix(state.orientation) @ between.T, rate
+        return Attitude(matrix(state.orientation) @ between.T, rate)
 
-    def _stand(self, standing: list[int], state: RobotState, points: list[Array]) -> None:
-        """Position and velocity from the standing feet, weighted by their load; ``points`` with the base at 0."""
+    def update(self, memory: BaseMemory | None, state: RobotState, attitude: Attitude, contact: Contact, q: Array,
+               v: Array) -> BaseMemory:
+        """``q``, ``v`` (n,): joints as estimated; finite. ``contact``: from ``contacts`` with the same memory."""
+        k, before = self.kinematics, memory or self._first
+        if not k.free:
+            return BaseMemory(state.stamp_ns, before.position, before.linear, 0.0, (), (), ())
+        contacts, measured = contact
+        self._place(attitude, q, v)
+        dt = (state.stamp_ns - before.stamp_ns) / NS if before.stamp_ns else 0.0
+        points = k.foot_points()
+        standing = self._standing(contacts, measured, points)
+        linear, var = self._felt(before, state, attitude, dt)
+        slips = before.slips_ns
+        if standing:
+            linear, var, slips = self._stood(before, standing, state, points, linear, var)
+        position = before.position + min(max(dt, 0.0), 0.1) * linear
+        position, anchors = self._anchored(before, standing, state, points, position)
+        return BaseMemory(state.stamp_ns, position, linear, var, anchors, contacts, slips)
+
+    def describe(self, memory: BaseMemory, state: RobotState, attitude: Attitude, q: Array, v: Array) -> BaseEstimate:
+        """Everything that follows from a memory and the joints it was made with."""
         k = self.kinematics
-        soles, speeds, weights = [], [], []
-        twist = np.zeros(6)
-        for i in standing:
-            body = self._foot_ids[i]
-            arm = k.data.xmat[body].reshape(3, 3) @ self._soles[i]
-            mujoco.mj_objectVelocity(k.model, k.data, mujoco.mjtObj.mjOBJ_BODY, body, twist, 0)
-            soles.append(k.data.xpos[body] + arm)
-            speeds.append(twist[3:] + np.cross(twist[:3], arm))
-            load = float(state.foot_force[i][2]) if i < len(state.foot_force) else 1.0
-            weights.append(load if np.isfinite(load) and load > 0.0 else 1.0)
-        share = np.array(weights) / sum(weights)
-        self._linear = -share @ np.array(speeds)
-        anchored = [(s, a, w) for i, s, w in zip(standing, soles, weights, strict=True)
-                    if (a := self._anchors[i]) is not None]
-        if anchored:
-            total = sum(w for _, _, w in anchored)
-            self._position = sum(((a - s) * (w / total) for s, a, w in anchored), np.zeros(3))
-        lowest = min(float(points[i][:, 2].min()) for i in standing)
-        self._position[2] = self.robot.foot_radius - lowest
-        for i in range(len(self._anchors)):
-            if i not in standing:
-                self._anchors[i] = None
-        for i, sole in zip(standing, soles, strict=True):
-            anchor, here = self._anchors[i], self._position + sole
-            self._anchors[i] = here if anchor is None else anchor + FOLLOW * (here - anchor)
+        self._place(attitude, q, v)
+        quat = k.data.qpos[3:7].copy() if k.free else _quat(attitude.rotation)
+        com_velocity = k.com_velocity()
+        if not k.free:
+            com = k.com()
+            return BaseEstimate(k.position(self.robot.base_link), quat, np.zeros(3), np.zeros(3), com,
+                                np.append(com[:2], 0.0), 0.0, (), ())
+        measured = any(_normal(state, i) is not None for i in range(len(self._foot_ids)))
+        points = k.foot_points()
+        anomalies = ("NO_CONTACT",) if measured and not any(memory.contacts) else ()
+        feet = self._standing(memory.contacts, measured, points) or list(range(len(points)))
+        com = k.com() + memory.position
+        velocity = com_velocity + memory.linear
+        ground = np.vstack([points[i] for i in feet])[:, :2] + memory.position[:2] if feet else np.zeros((0, 2))
+        xi = capture_point(com, velocity)
+        margin = support_margin(support_polygon(ground), xi) if feet else 0.0
+        return BaseEstimate(memory.position, quat, memory.linear, attitude.rotation @ attitude.rate, com,
+                            np.append(xi, 0.0), margin, memory.contacts, anomalies)
 
-    def _fly(self, state: RobotState, rotation: Array, dt: float) -> None:
-        """No foot stands: the last velocity goes on under what the accelerometer feels (gravity included)."""
-        self._anchors = [None] * len(self._anchors)
+    # --- what stands behind
+
+    def _place(self, attitude: Attitude, q: Array, v: Array) -> None:
+        """The base at the origin and not moving, as it is turned and turns."""
+        self.kinematics.update(q, base_quat=_quat(attitude.rotation), dq=v, base_angular=attitude.rate)
+
+    def _standing(self, contacts: tuple[bool, ...], measured: bool, points: list[Array]) -> list[int]:
+        """Feet on the ground; without force sensors, the lowest ones are taken to be."""
+        used = contacts if measured else _lowest(points)
+        return [i for i, on in enumerate(used) if on]
+
+    def _felt(self, before: BaseMemory, state: RobotState, attitude: Attitude, dt: float) -> tuple[Array, float]:
+        """Velocity and its variance by what the accelerometer feels (gravity included), at the base's origin."""
         spec = self._imus.get(state.imu_source)
-        if spec is not None and spec[0] == self.robot.base_link and 0.0 < dt < 0.1:
-            feels = rotation @ spec[1] @ state.linear_acceleration
-            self._linear = self._linear + dt * (feels - np.array([0.0, 0.0, GRAVITY]))
-        self._position = self._position + min(max(dt, 0.0), 0.1) * self._linear
+        if spec is None or spec[0] != self.robot.base_link or not 0.0 < dt < 0.1 \
+                or not bool(np.isfinite(state.linear_acceleration).all()):
+            return before.linear, before.var + UNFELT**2 * max(dt, 0.0)
+        w = attitude.rate
+        turning = _cross(w, _cross(w, spec[2]))
+        feels = attitude.rotation @ (spec[1] @ state.linear_acceleration - turning) - UP
+        return before.linear + dt * feels, before.var + FELT**2 * dt
+
+    def _stood(self, before: BaseMemory, standing: list[int], state: RobotState, points: list[Array], linear: Array,
+               var: float) -> tuple[Array, float, tuple[int, ...]]:
+        """Correct with each standing foot in turn: it does not move where it touches the ground."""
+        slips = list(before.slips_ns)
+        mujoco.mj_comVel(self.kinematics.model, self.kinematics.data)
+        for i in standing:
+            normal = _normal(state, i)
+            share = 1.0 if normal is None else min(max(2.0 * normal / self._weight, 0.05), 1.0)
+            noise = FOOT**2 / share
+            error = -self._foot_velocity(i, points[i]) - linear
+            far = float(error @ error) / 3.0 > SLIP * (var + noise)
+            if far and (not slips[i] or state.stamp_ns - slips[i] < SLIP_TIME * NS):
+                slips[i] = slips[i] or state.stamp_ns
+                continue
+            if far:  # it is the accelerometer that was wrong
+                var = max(var, float(error @ error))
+            slips[i] = 0
+            gain = var / (var + noise)
+            linear, var = linear + gain * error, (1.0 - gain) ** 2 * var + gain * gain * noise
+        return linear, var, tuple(slips)
+
+    def _foot_velocity(self, i: int, points: Array) -> Array:
+        """Of the place where foot ``i`` touches the ground, with the base's origin held still."""
+        k, body, twist = self.kinematics, self._foot_ids[i], np.zeros(6)
+        weight = np.exp(-(points[:, 2] - points[:, 2].min()) / ROCK)
+        pivot = weight @ points / weight.sum()
+        mujoco.mj_objectVelocity(k.model, k.data, mujoco.mjtObj.mjOBJ_BODY, body, twist, 0)
+        velocity: Array = twist[3:] + _cross(twist[:3], pivot - k.data.xpos[body])
+        return velocity
+
+    def _anchored(self, before: BaseMemory, standing: list[int], state: RobotState, points: list[Array],
+                  position: Array) -> tuple[Array, tuple[Array | None, ...]]:
+        """Position from where the standing feet were put down, weighted by their load."""
+        anchors: list[Array | None] = [None] * len(self._foot_ids)
+        if not standing:
+            return position, tuple(anchors)
+        k = self.kinematics
+        soles = {i: k.data.xpos[b] + k.data.xmat[b].reshape(3, 3) @ self._soles[i]
+                 for i, b in enumerate(self._foot_ids) if i in standing}
+        total, pulled = 0.0, np.zeros(3)
+        for i in standing:
+            anchor, load = before.anchors[i], _normal(state, i)
+            if anchor is not None:
+                weight = load if load is not None and load > 0.0 else 1.0
+                total, pulled = total + weight, pulled + weight * (anchor - soles[i])
+        position = pulled / total if total > 0.0 else position.copy()
+        position[2] = self.robot.foot_radius - min(float(points[i][:, 2].min()) for i in standing)
+        for i in standing:
+            anchor, here = before.anchors[i], position + soles[i]
+            anchors[i] = here if anchor is None else anchor + FOLLOW * (here - anchor)
+        return position, tuple(anchors)
+
+
+def _cross(a: Array, b: Array) -> Array:
+    """numpy's own takes ten times as long for one pair."""
+    (x, y, z), (u, v, w) = a.tolist(), b.tolist()
+    return np.array((y * w - z * v, z * u - x * w, x * v - y * u))
+
+
+def _quat(rotation: Array) -> Array:
+    quat = np.zeros(4)
+    mujoco.mju_mat2Quat(quat, rotation.ravel())
+    return quat
+
+
+def _normal(state: RobotState, foot: int) -> float | None:
+    """Vertical force on a foot, N; None when nobody measures it."""
+    force = float(state.foot_force[foot][2]) if foot < len(state.foot_force) else float("nan")
+    return force if np.isfinite(force) else None
 
 
 def _lowest(points: list[Array]) -> tuple[bool, ...]:

@@ -10,7 +10,7 @@ twin do. Turning it here would hide from the monitor which instrument it relies 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,11 @@ from humanoid_core.kinematics import Kinematics
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import Array, ImuSpec, RobotModel, SourceSpec
 from humanoid_core.timing import MS, NS
-from humanoid_core.types import ImuSample, JointSample, RobotState, SensorHealth, SourceHealth
+from humanoid_core.types import ImuSample, JointSample, RobotState, SensorHealth, SourceHealth, TwinState
 from twin_nodes.core.disagreement import Disagreement, up_in_imu
 from twin_nodes.core.failover import Failover
 from twin_nodes.core.imu_transfer import ImuTransfer
+from twin_nodes.core.lost_joints import LostJoints
 from twin_nodes.core.source import Source
 from twin_nodes.core.turning import turned
 from twin_nodes.core.verdict import IngestConfig
@@ -77,6 +78,10 @@ class IngestCore:
         self._side = [s for s in used if s is not None]
         self._transfer = self._make_transfer()
         self._disagreement = Disagreement(self.config.disagreement, round(self.config.disagreement_ms * MS))
+        #: Gives the newest twin state; asked only while a joint's sensor is lost.
+        self.ask_twin: Callable[[], TwinState | None] = lambda: None
+        self._lost = self._make_lost()
+        self._estimated: tuple[str, ...] = ()
         self._reset_ns = round(self.config.clock_reset_ms * MS)
         self._now_ns = 0
         self._look_ns = 0
@@ -96,7 +101,11 @@ class IngestCore:
         """Judge one sample that arrived at ``now_ns`` (ROS time); a topic that is no source is an error."""
         source = self.sources[topic]
         events = self._watch_clock(now_ns)
-        code, detail = source.offer(sample, now_ns)
+        code = detail = ""
+        if source is self._joints and self._lost is not None and not source.stamped(sample, now_ns)[0]:
+            sample, self._estimated, said, code, detail = self._lost.mend(sample)
+            events += said
+        code, detail = source.offer(sample, now_ns) if not code else source.refuse(code, detail)
         if code:
             return IngestOutput(None, Refusal(topic, code, detail), events)
         if source is not self._joints:
@@ -140,6 +149,11 @@ class IngestCore:
             return None
         return next((i for i in self.robot.imus if i.topic == source.topic), None)
 
+    def _make_lost(self) -> LostJoints | None:
+        if self.robot is None or self._joints is None or not self.robot.recovery.watch:
+            return None
+        return LostJoints(self.robot, self.config, self._joints.spec.frozen_ms, lambda: self.ask_twin())
+
     def _make_transfer(self) -> ImuTransfer | None:
         if self.robot is None or self._imu is None:
             return None
@@ -156,6 +170,8 @@ class IngestCore:
             return ()
         for source in self.sources.values():
             source.clear()
+        if self._lost is not None:
+            self._lost.clear()
         self._disagreement.clear()
         self._now_ns, self._look_ns = now_ns, 0
         self.resets.refuse("CLOCK_RESET", f"ROS time jumped back by {back / NS:.3f} s")
@@ -218,7 +234,7 @@ class IngestCore:
             motors.temperature if motors is not None else np.full(n, np.nan), orientation, rate, accel,
             np.array([NAN3 if s is None or s.last is None else s.last.force for s in self._feet]),
             battery.voltage if battery is not None else NAN, battery.current if battery is not None else NAN,
-            tuple(sorted(stale)), imu_source)
+            tuple(sorted(stale)), imu_source, self._estimated)
 
 
 NAN = float("nan")

@@ -22,10 +22,10 @@ class JointCheck:
         self._order = NameOrder(robot.joint_names) if robot is not None else None
         self._robot = robot
         if robot is not None:
-            self._low = robot.lower - config.position_margin
-            self._high = robot.upper + config.position_margin
-            self._fast = robot.velocity * config.velocity_factor
-            self._strong = robot.effort * config.effort_factor
+            self.low = robot.lower - config.position_margin
+            self.high = robot.upper + config.position_margin
+            self.fast = robot.velocity * config.velocity_factor
+            self.strong = robot.effort * config.effort_factor
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,12 +68,12 @@ class JointCheck:
 
     def _range(self, sample: JointSample) -> Verdict:
         q = sample.position
-        inside = (q >= self._low) & (q <= self._high)
+        inside = (q >= self.low) & (q <= self.high)
         if not inside.all():
             i, name = worst(~inside, sample.names)
-            text = f"position of '{name}' = {q[i]:.4g}, limits {self._low[i]:.4g} to {self._high[i]:.4g}"
+            text = f"position of '{name}' = {q[i]:.4g}, limits {self.low[i]:.4g} to {self.high[i]:.4g}"
             return refused("OUT_OF_RANGE", text + (", looks like degrees" if self._like_degrees(q) else ""))
-        for what, values, limit in (("velocity", sample.velocity, self._fast), ("effort", sample.effort, self._strong)):
+        for what, values, limit in (("velocity", sample.velocity, self.fast), ("effort", sample.effort, self.strong)):
             if values.size:
                 inside = np.abs(values) <= limit
                 if not inside.all():
@@ -84,8 +84,8 @@ class JointCheck:
     def _like_degrees(self, q: Array) -> bool:
         """Whether the whole vector fits when read as degrees, and several joints do not as radians."""
         rad = q * DEGREE
-        outside = (q < self._low) | (q > self._high)
-        return int(outside.sum()) > 1 and bool(np.all((rad >= self._low) & (rad <= self._high)))
+        outside = (q < self.low) | (q > self.high)
+        return int(outside.sum()) > 1 and bool(np.all((rad >= self.low) & (rad <= self.high)))
 
     def values(self, sample: JointSample) -> bytes:
         return sample.position.tobytes() + sample.velocity.tobytes() + sample.effort.tobytes()

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
-
-import numpy as np
-
+from humanoid_core.environment import Obstacle
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import Array, RobotModel
-from humanoid_core.timing import MS, NS
-from humanoid_core.types import ActionChunk, RobotState, TwinPrediction
+from humanoid_core.timing import NS
+from humanoid_core.types import ActionChunk, TwinPrediction
 from twin_nodes.core.preview import Look, Preview, chunk_problem
-
-#: How far ahead earlier predictions are scored, ms, and the share of a new score in the running mean square.
-AHEAD_MS, SHARE = (20, 100, 500), 0.1
+from twin_nodes.core.scoring import UNKNOWN, Scoring, Three
+from twin_nodes.core.start import Start
 
 
 class Predictor:
-    """Looks ahead from the newest state with the newest chunk."""
+    """Looks ahead from the newest state with the newest chunk. ``scale``: share of the command speed that the safety
+    level permits; 0 forbids motion, and what would happen if it did not is looked at, but not expected."""
 
-    def __init__(self, robot: RobotModel, horizon: float, cap: float) -> None:
+    def __init__(self, robot: RobotModel, horizon: float, cap: float, environment: tuple[Obstacle, ...] = (),
+                 self_margin: float = 0.001) -> None:
         self.robot, self.horizon = robot, horizon
-        self.preview = Preview(robot, cap)
+        self.preview = Preview(robot, cap, environment, self_margin)
+        self.scoring = Scoring()
         self.refusals = Refusals()
+        self.scale = 1.0
         self.chunk: ActionChunk | None = None
-        self._due: deque[tuple[int, int, Array]] = deque()
-        self._square = [float("nan")] * len(AHEAD_MS)
 
     def on_chunk(self, chunk: ActionChunk) -> str:
         """Take a chunk as the pending one; the reason code when it cannot be used."""
@@ -37,23 +35,19 @@ class Predictor:
         self.chunk = chunk
         return ""
 
-    def on_state(self, state: RobotState) -> None:
-        """Score every prediction for a time that has come."""
-        late = []
-        for due_ns, slot, expected in self._due:
-            if due_ns > state.stamp_ns:
-                late.append((due_ns, slot, expected))
-            elif state.stamp_ns - due_ns <= 20 * MS:  # a gap in the states scores nothing
-                error = float(np.mean((state.position - expected) ** 2))
-                before = self._square[slot]
-                self._square[slot] = error if before != before else before + SHARE * (error - before)
-        self._due = deque(late)
+    def on_permit(self, scale: float) -> None:
+        """Share of the command speed that is permitted; what is no share forbids."""
+        self.scale = scale if 0.0 <= scale <= 1.0 else 0.0
 
-    def predict(self, state: RobotState, base_orientation: Array | None = None) -> tuple[TwinPrediction, Look]:
-        """Look ahead from the newest state and remember what is expected."""
-        chunk = self.pending(state.stamp_ns)
-        look = self.preview.look(chunk, state.position, state.stamp_ns, self.horizon, base_orientation)
-        return self.expect(look, chunk, state.stamp_ns), look
+    def on_estimate(self, stamp_ns: int, position: Array) -> None:
+        """Score the predictions for a time that has come; ``position`` (n,) as estimated."""
+        self.scoring.came(stamp_ns, position)
+
+    def predict(self, start: Start) -> tuple[TwinPrediction, Look]:
+        """Look ahead from the start and remember what is expected."""
+        chunk = self.pending(start.stamp_ns)
+        look = self.look(start, chunk)
+        return self.expect(look, chunk, start), look
 
     def pending(self, stamp_ns: int) -> ActionChunk | None:
         """The newest chunk; one whose last row has passed is pending no more."""
@@ -62,22 +56,25 @@ class Predictor:
             return None
         return chunk
 
-    def expect(self, look: Look, chunk: ActionChunk | None, stamp_ns: int) -> TwinPrediction:
+    def look(self, start: Start, chunk: ActionChunk | None, horizon: float | None = None) -> Look:
+        """What a valid chunk would do."""
+        return self.preview.look(start, chunk, self.horizon if horizon is None else horizon, self.scale or 1.0)
+
+    def expect(self, look: Look, chunk: ActionChunk | None, start: Start) -> TwinPrediction:
         """Remember the look for scoring, and put it into words."""
-        for slot, ahead in enumerate(AHEAD_MS):
-            if ahead <= self.horizon * 1e3:
-                expected = np.array([np.interp(ahead / 1e3, look.time, column) for column in look.trajectory.T])
-                self._due.append((stamp_ns + ahead * MS, slot, expected))
-        return as_prediction(look, stamp_ns, chunk.seq if chunk is not None else 0, self.horizon,
-                             tuple(s**0.5 for s in self._square))
+        if self.scale > 0.0 or chunk is None:
+            self.scoring.expect(start.stamp_ns, start.q, start.v, look.time, look.trajectory)
+        return as_prediction(look, start.stamp_ns, chunk.seq if chunk is not None else 0, self.horizon,
+                             self.scoring.errors)
 
     def clear(self) -> None:
         """Stamps jumped back: what was expected of the old time line is void."""
         self.chunk = None
-        self._due.clear()
+        self.scoring.clear()
 
 
 def as_prediction(look: Look, stamp_ns: int, seq: int, horizon: float,
-                  errors: tuple[float, ...] = (float("nan"),) * 3) -> TwinPrediction:
+                  errors: tuple[Three, Three, Three] = (UNKNOWN,) * 3) -> TwinPrediction:
+    predicted, hold, velocity = errors
     return TwinPrediction(stamp_ns, seq, horizon, look.joint_margin, look.self_distance, look.support_margin, look.code,
-                          look.code_time, *errors)
+                          look.code_time, *predicted, hold, velocity, look.subject, look.environment_distance)

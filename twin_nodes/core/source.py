@@ -58,21 +58,25 @@ class Source:
         self._changed_ns = 0
         self._refused_in_a_row = 0
 
+    def stamped(self, sample: Any, now_ns: int) -> tuple[str, str]:
+        """('', '') when the sample's stamp is one that may follow, else reason code and detail."""
+        return stamp_reason(sample.stamp_ns, now_ns, self.stamp_ns, self._max_age_ns, self._future_ns)
+
     def offer(self, sample: Any, now_ns: int) -> tuple[str, str]:
         """Judge a sample; ('', '') when it is now ``last``, else its reason code and detail."""
-        code, detail = stamp_reason(sample.stamp_ns, now_ns, self.stamp_ns, self._max_age_ns, self._future_ns)
+        code, detail = self.stamped(sample, now_ns)
         if code:
-            return self._refuse(code, detail)
+            return self.refuse(code, detail)
         checked, code, detail = self.check.check(sample)
         if code:
-            return self._refuse(code, detail)
+            return self.refuse(code, detail)
         if self._frozen_ns:
             values = self.check.values(checked)
             if values != self._values:
                 self._values, self._changed_ns = values, checked.stamp_ns
             elif checked.stamp_ns - self._changed_ns >= self._frozen_ns:
                 self.frozen = True
-                return self._refuse("FROZEN", f"unchanged for {(checked.stamp_ns - self._changed_ns) / MS:.0f} ms")
+                return self.refuse("FROZEN", f"unchanged for {(checked.stamp_ns - self._changed_ns) / MS:.0f} ms")
         if self.good_since_ns is None or checked.stamp_ns - self.stamp_ns > self._max_age_ns:
             self.good_since_ns = now_ns
         self.last, self.stamp_ns = checked, checked.stamp_ns
@@ -83,7 +87,8 @@ class Source:
         self._meter.add(checked.stamp_ns)
         return "", ""
 
-    def _refuse(self, code: str, detail: str) -> tuple[str, str]:
+    def refuse(self, code: str, detail: str) -> tuple[str, str]:
+        """Count a sample that is not used; returns (code, detail)."""
         self.refusals.refuse(code, detail)
         if code not in HARMLESS:
             self.good_since_ns = None

@@ -1,101 +1,203 @@
-"""twin_sync's core: robot states in, the twin's state out. It runs on the stamps of the states alone.
+"""twin_sync's core: robot states and commands in, the twin's state out. It runs on stamps and arrivals alone.
 
-This version carries the measured joints through the model's kinematics; what each field means is said in
-``TwinCore``. Dynamics, disturbance torques and calibration come with the full estimator.
+Measurements go into a ring of recent moments, each where its stamp says; one that comes late is put in its place and
+everything after it is worked out anew, so the order of arrival changes nothing. What is published carries the stamp of
+the newest measurement; ``predicted_position`` is moved on from there to the time of publication by the model and the
+commands on their way.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from humanoid_core.kinematics import Kinematics
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import MS, NS
-from humanoid_core.types import EMPTY, RobotState, TwinState, TwinStatus
-from twin_nodes.core.base import BaseEstimate, BaseEstimator
-from twin_nodes.core.quality import Quality, age_part, completeness_part, consistency_part
+from humanoid_core.types import EMPTY, JointCommand, RobotState, SensorHealth, TwinHealth, TwinState, TwinStatus
+from twin_nodes.core.calibration import Answer, Calibration
+from twin_nodes.core.diagnosis import Diagnosed, Diagnosis, DiagnosisConfig
+from twin_nodes.core.drives import Drives
+from twin_nodes.core.estimate import Estimate
+from twin_nodes.core.estimator import EstimatorConfig, JointBelief, JointEstimator
+from twin_nodes.core.health import Health
+from twin_nodes.core.identification import COULOMB, VISCOUS, Identification
+from twin_nodes.core.model_check import check_model
+from twin_nodes.core.quality import Quality, Trend, age_part, consistency_part, coverage_part, error_part
+from twin_nodes.core.ring import Ring
+from twin_nodes.core.timing import SourceDelay
+from twin_nodes.core.timing_command import CommandDelay
+from twin_nodes.core.track import Moment, Track
 
 
 @dataclass(frozen=True)
 class TwinConfig:
-    """SI units; times in ms."""
+    """SI units; times in ms. ``spacing_ms``: of states closer together than this the later ones are left out: of 200
+    a second every second one is used, of slower ones each. A step costs what the rest of the robot's computer needs."""
 
     stale_ms: float = 40.0
     position_noise: float = 5e-4
     velocity_noise: float = 2e-2
+    effort_noise: float = 0.05
     contact_share: float = 0.05
     history_ms: float = 1000.0
+    ring_ms: float = 500.0
     clock_reset_ms: float = 100.0
+    spacing_ms: float = 7.5
+
+    def estimator(self) -> EstimatorConfig:
+        return EstimatorConfig(self.position_noise, self.velocity_noise, self.effort_noise)
+
+    def diagnosis(self) -> DiagnosisConfig:
+        return DiagnosisConfig(self.position_noise, self.velocity_noise, self.effort_noise)
 
 
 #: Share of a new innovation in the running mean of the quality score.
 SHARE = 0.05
-#: A joint's acceleration limit is about three standard deviations of what it does.
-SIGMAS = 3.0
+#: How long an anomaly of a joint that is over is still told, so that nobody who listens at 10 Hz misses it.
+TELL_NS = 500 * MS
+#: The longest time that the model alone is trusted to move the joints on.
+LONGEST_NS = 200 * MS
+#: A drive's report is the mean since the one before: what it was asked for lies this far back.
+HALF_SAMPLE_NS = 5 * MS // 2
+#: No sample is under way for so long, whatever its number: ingest was started anew, and the clock set back.
+LONG_MS = 3000.0
+COMMAND, JOINTS = "robot/joint_command", "joint_states"
 
 
 class TwinCore:
-    """position, velocity: as measured. position_stddev: sensor noise, growing with half the acceleration (a third of
-    the joint's limit) times age squared. nis: innovation of each position against the previous one moved on at its
-    measured velocity, squared over its expected variance. external_torque: empty, not estimated here.
-    support_margin: capture point to the edge of the polygon of the feet that carry load (of both soles when none
-    does, with NO_CONTACT among the anomalies); 0 for a fixed base.
+    """Not for two threads at once. ``latest``: the newest measurement, ``estimate``: what follows from it.
+
+    position, velocity with their stddev: estimated at the stamp. nis: normalised innovation squared of each joint.
+    desired_position: what was commanded last, NaN for a joint that nobody commanded. support_margin: capture point to
+    the edge of the polygon of the feet that carry load (of both soles when none does, with NO_CONTACT among the
+    anomalies); 0 for a fixed base.
     """
 
     def __init__(self, robot: RobotModel, config: TwinConfig | None = None) -> None:
         self.robot, self.config = robot, config or TwinConfig()
-        self.kinematics = Kinematics(robot)
-        self.base = BaseEstimator(robot, self.kinematics, self.config.contact_share)
-        self.refusals = Refusals()
-        self.resets = Refusals()
-        self.revision = 0
-        self.quality = Quality(0.0, 0.0, 0.0, 0.0)
-        self.latest: RobotState | None = None
+        c = self.config
+        self.drives = Drives(robot, round(2.0 * c.ring_ms * MS))
+        self.estimator = JointEstimator(robot, c.estimator(), self.drives)
+        self.track = Track(robot, self.estimator, c.contact_share, round(c.spacing_ms * MS))
+        self.kinematics = self.track.kinematics
+        check_model(robot, self.kinematics.model)
+        self.ring: Ring[RobotState, Moment] = Ring(self.track.step, round(c.ring_ms * MS))
+        self.command_delay = CommandDelay(robot, c.estimator())
+        self.delays: dict[str, SourceDelay] = {JOINTS: SourceDelay()}
+        self.refusals, self.resets, self.command_refusals = Refusals(), Refusals(), Refusals()
+        self.diagnosis = Diagnosis(robot, c.diagnosis(), self.estimator.dynamics)
+        self.diagnosed: Diagnosed | None = None
+        self.identification = Identification(robot, self.diagnosis.arms)
+        self.calibration = Calibration(robot, self.diagnosis, self.identification)
+        self.health = Health(robot)
+        self._spacing_ns = round(self.config.spacing_ms * MS)
+        self.revision = self.model_revision = 0
+        self.quality, self._trend = Quality(0.0, 0.0, 0.0, 0.0), Trend()
+        self.estimate: Estimate | None = None
         self._state: TwinState | None = None
         self._mean_nis = 1.0
         self._history: deque[TwinState] = deque()
-        self._acceleration = robot.acceleration / SIGMAS
+        self._told: dict[str, int] = {}
+        self._relocks = np.zeros(robot.n, dtype=np.int64)
+        self._slope, self._turn = 0.0, 0
 
     @property
     def state(self) -> TwinState | None:
         """The newest one published."""
         return self._state
 
+    @property
+    def latest(self) -> RobotState | None:
+        """The newest measurement by its stamp."""
+        return self.ring.newest_event
+
     def on_state(self, state: RobotState, now_ns: int) -> TwinState | None:
-        """The twin after this measurement; None when it is refused (counted in ``refusals``)."""
+        """The twin after this measurement; None when it is refused (counted in ``refusals``) or not due yet."""
         last = self.latest
-        if last is not None and state.stamp_ns < last.stamp_ns - self.config.clock_reset_ms * MS:
+        if last is not None and self._jumped(last, state):
             self._restart(last.stamp_ns - state.stamp_ns)
             last = None
-        code = self._refusal(state, last)
-        if code:
+        code = self._refusal(state)
+        if code or (last is not None and 0 < state.stamp_ns - last.stamp_ns < self._spacing_ns):
             return None
-        nis = self._innovation(state, last)
-        base = self.base.update(state)
-        self.latest = state
-        self.quality = self._quality(state, now_ns, nis)
-        return self._keep(self._twin(state, base, nis, now_ns))
+        code = self.ring.add(state)
+        if code:
+            behind = 0 if last is None else last.stamp_ns - state.stamp_ns
+            self.refusals.refuse(code, f"{behind / MS:.1f} ms before the newest")
+            return None
+        moment = self.ring.newest
+        assert moment is not None
+        newest = last is None or state.stamp_ns > last.stamp_ns
+        self.delays[JOINTS].add(state.stamp_ns, now_ns)
+        if newest:
+            self._hear(state, moment, now_ns)
+        due = self._state is None or self._state.status != TwinStatus.OK or last is None or not newest \
+            or moment.base.stamp_ns == state.stamp_ns
+        return self._keep(self._twin(moment, now_ns)) if due else None
+
+    def on_command(self, command: JointCommand) -> str:
+        """What was sent to the robot; the reason code when it cannot be used. It acts its path's delay later."""
+        code, detail = self.drives.problem(command)
+        if code:
+            return self.command_refusals.refuse(code, detail)
+        delay = self.command_delay.delay
+        start_ns = command.stamp_ns + (0 if math.isnan(delay) else round(delay * NS))
+        code = self.drives.add(command, start_ns)
+        if code:
+            return self.command_refusals.refuse(code, f"command {command.seq}")
+        self.command_delay.command(command.stamp_ns, self.drives.newest)
+        self.ring.again(start_ns)
+        return ""
+
+    def calibrate(self, what: str, apply: bool, now_ns: int) -> Answer:
+        """As the service twin/calibrate: what the model would be corrected by, and the correction when asked for."""
+        answer = self.calibration.request(what, apply, now_ns)
+        if answer.revision != self.model_revision:
+            self.model_revision = answer.revision
+            friction = self.calibration.current.friction
+            self.track.offset = self.calibration.current.encoder_offset
+            self.estimator.robot = replace(self.robot, damping=friction.viscous, frictionloss=friction.coulomb)
+        return answer
+
+    def condition(self, now_ns: int) -> TwinHealth:
+        """Of each actuator; call it once a second. One joint's friction is looked at each time."""
+        self._turn = (self._turn + 1) % self.robot.n
+        values = self.identification.joint(self._turn)
+        if not values[VISCOUS].problem:
+            self.health.friction(self._turn, values[VISCOUS].value, values[COULOMB].value)
+        return TwinHealth(now_ns, self.model_revision, self.health.report(now_ns))
+
+    def on_health(self, health: SensorHealth) -> None:
+        """The other sources' delays: how old their newest samples are as ingest sees them, at some moment."""
+        for source in health.sources:
+            if source.topic != JOINTS and math.isfinite(source.age_ms) and source.state == "ok":
+                self.delays.setdefault(source.topic, SourceDelay()).add(
+                    health.stamp_ns - round(source.age_ms * MS), health.stamp_ns)
 
     def on_silence(self, now_ns: int, silent_ns: int = 0) -> TwinState | None:
         """What to publish when no measurement comes: STALE with growing uncertainty, WAITING before the first.
 
         ``silent_ns``: monotonic time since the last measurement, for a ROS clock that stands still.
         """
-        if self._state is None or self.latest is None:
+        moment, last = self.ring.newest, self.latest
+        if self._state is None or moment is None or last is None:
             return self._waiting(now_ns)
-        age = max(now_ns - self.latest.stamp_ns, silent_ns) / NS
+        age = max(now_ns - last.stamp_ns, silent_ns) / NS
         if age * 1e3 <= self.config.stale_ms:
             return None
+        var_q, var_v = self.estimator.grown(moment.joints, age)
         self.quality = replace(self.quality, age=0.0)
         self.revision += 1
         # Not kept in the history: nothing was learnt.
         self._state = replace(
-            self._state, revision=self.revision, position_stddev=self._stddev(age), sync_quality=0.0,
-            latency=age, status=TwinStatus.STALE, anomalies=_with(self._state.anomalies, "STALE"))
+            self._state, revision=self.revision, position_stddev=np.sqrt(var_q), velocity_stddev=np.sqrt(var_v),
+            sync_quality=0.0, latency=age, status=TwinStatus.STALE, anomalies=_with(self._state.anomalies, "STALE"),
+            predicted_position=self._predicted(moment.joints, last.stamp_ns + round(age * NS)),
+            desired_position=self._desired(), quality_parts=self.quality.parts)
         return self._state
 
     def snapshot(self, stamp_ns: int) -> tuple[TwinState | None, str]:
@@ -113,58 +215,97 @@ class TwinCore:
 
     # --- what stands behind
 
-    def _refusal(self, state: RobotState, last: RobotState | None) -> str:
+    def _refusal(self, state: RobotState) -> str:
         n = self.robot.n
         if state.position.shape != (n,) or state.velocity.shape != (n,):
             return self.refusals.refuse("WRONG_LENGTH", f"{state.position.size} positions, {state.velocity.size} "
                                         f"velocities for {n} joints")
         if not bool(np.isfinite(state.position).all() and np.isfinite(state.velocity).all()):
             return self.refusals.refuse("NON_FINITE", "a joint's position or velocity")
-        if last is not None and state.stamp_ns <= last.stamp_ns:
-            code = "DUPLICATE" if state.stamp_ns == last.stamp_ns else "OUT_OF_ORDER"
-            return self.refusals.refuse(code, f"{(last.stamp_ns - state.stamp_ns) / MS:.1f} ms before the newest")
         return ""
+
+    def _jumped(self, last: RobotState, state: RobotState) -> bool:
+        """Whether stamps went back for good. Ingest numbers its states in the order in which it makes them: an older
+        stamp with a lower number is a late sample, with a higher one the clock was set back."""
+        back = (last.stamp_ns - state.stamp_ns) / MS
+        return back > self.config.clock_reset_ms and (state.seq > last.seq or back > LONG_MS)
 
     def _restart(self, back_ns: int) -> None:
         """Stamps jumped back: everything that rests on them starts anew, the revision counts on."""
         self.resets.refuse("CLOCK_RESET", f"stamps jumped back by {back_ns / NS:.3f} s")
-        self.latest, self._state, self._mean_nis = None, None, 1.0
-        self._history.clear()
-        self.base.clear()
+        self._state, self.estimate, self.diagnosed, self._mean_nis = None, None, None, 1.0
+        self._relocks = np.zeros(self.robot.n, dtype=np.int64)
+        for kept in (self._history, self._told, self.ring, self.drives, self._trend, self.command_delay,
+                     self.diagnosis, self.identification):
+            kept.clear()
+        for delay in self.delays.values():
+            delay.clear()
 
-    def _innovation(self, state: RobotState, last: RobotState | None) -> Array:
-        if last is None:
-            return np.zeros(self.robot.n)
-        dt = (state.stamp_ns - last.stamp_ns) / NS
-        error = state.position - (last.position + dt * last.velocity)
-        variance = (2.0 * self.config.position_noise**2 + (dt * self.config.velocity_noise) ** 2
-                    + (0.5 * self._acceleration * dt * dt) ** 2)
-        nis: Array = error * error / np.maximum(variance, 1e-18)
-        self._mean_nis += SHARE * (float(nis.mean()) - self._mean_nis)
-        return nis
+    def _hear(self, state: RobotState, moment: Moment, now_ns: int) -> None:
+        """What only the newest measurement does, once: running means, delays, who judges."""
+        joints, m = moment.joints, moment.measured
+        self._mean_nis += SHARE * (float(joints.nis.mean()) - self._mean_nis)
+        self.command_delay.add(m.stamp_ns, m.position, m.velocity, m.effort, joints.carried)
+        self.estimate = self.estimator.estimate(joints, m)
+        last_ns = state.stamp_ns - HALF_SAMPLE_NS
+        self.diagnosed = self.diagnosis.update(self.estimate, state, now_ns, self.drives.at(last_ns), joints.motion)
+        while self.diagnosis.changed:
+            self.identification.forget(self.diagnosis.arms.joints[self.diagnosis.changed.pop()])
+        self.identification.update(self.estimate, joints.motion, self.diagnosis.learnable)
+        self.health.sample(self.estimate.commanded_position - joints.q, state.temperature)
+        names = self.robot.joint_names
+        for code, flags in (("OUTLIER", joints.gated), ("RELOCKED", joints.relocks > self._relocks),
+                            ("NO_EFFORT", ~np.isfinite(m.effort)), ("ESTIMATED", ~m.usable)):
+            for i in np.flatnonzero(flags):
+                self._told[f"{code} {names[i]}"] = state.stamp_ns
+        self._relocks = joints.relocks
 
-    def _stddev(self, age_s: float) -> Array:
-        grown: Array = np.sqrt(self.config.position_noise**2 + (0.5 * self._acceleration * age_s * age_s) ** 2)
-        return grown
-
-    def _quality(self, state: RobotState, now_ns: int, nis: Array) -> Quality:
-        measured = not self.robot.feet or bool(np.isfinite(state.foot_force).all())
-        return Quality(age_part((now_ns - state.stamp_ns) / NS, self.config.stale_ms / 1e3),
-                       completeness_part(self.robot, state.stale_sources), consistency_part(self._mean_nis),
-                       1.0 if measured else 0.7)
-
-    def _twin(self, state: RobotState, base: BaseEstimate, nis: Array, now_ns: int) -> TwinState:
+    def _twin(self, moment: Moment, now_ns: int) -> TwinState:
+        state, joints, told = self.latest, moment.joints, self.diagnosed
+        assert state is not None
+        base = self.track.describe(moment, state)
         age = max(0.0, (now_ns - state.stamp_ns) / NS)
-        anomalies = base.anomalies + tuple(f"STALE {t}" for t in state.stale_sources)
-        status = TwinStatus.OK if age * 1e3 <= self.config.stale_ms else TwinStatus.STALE
+        stddev = np.sqrt(joints.cov[:, 0, 0])
+        measured = not self.robot.feet or bool(np.isfinite(state.foot_force).all())
+        self.quality = Quality(age_part(age, self.config.stale_ms / 1e3), error_part(float(stddev.max())),
+                               consistency_part(self._mean_nis), coverage_part(self.robot, state, measured))
+        self._slope = self._trend.add(state.stamp_ns, self.quality.score)
         self.revision += 1
         return TwinState(
-            state.stamp_ns, self.revision, self.robot.hash, state.position, state.velocity, self._stddev(age), EMPTY,
-            base.position, base.orientation, base.linear, base.angular, base.com, base.capture_point,
-            base.support_margin, nis, self.quality.score, age, status, anomalies)
+            state.stamp_ns, self.revision, self.robot.hash, joints.q, joints.v, stddev,
+            joints.d if told is None else told.external_torque, base.position,
+            base.orientation, base.linear, base.angular, base.com, base.capture_point, base.support_margin,
+            joints.nis, self.quality.score, age,
+            TwinStatus.OK if age * 1e3 <= self.config.stale_ms else TwinStatus.STALE,
+            base.anomalies + tuple(f"STALE {t}" for t in state.stale_sources) + self._telling(state.stamp_ns)
+            + (() if told is None else told.anomalies),
+            diagnosis="" if told is None else told.state,
+            velocity_stddev=np.sqrt(joints.cov[:, 1, 1]), desired_position=self._desired(),
+            predicted_position=self._predicted(joints, now_ns),
+            outlier_threshold=self.estimator.threshold(joints), source_delay=self._delays(),
+            model_revision=self.model_revision, quality_parts=self.quality.parts, quality_trend=self._slope)
+
+    def _telling(self, now_ns: int) -> tuple[str, ...]:
+        self._told = {what: ns for what, ns in self._told.items() if now_ns - ns <= TELL_NS}
+        return tuple(self._told)
+
+    def _desired(self) -> Array:
+        drive = self.drives.newest
+        return drive.position if drive.on.any() else EMPTY
+
+    def _predicted(self, joints: JointBelief, now_ns: int) -> Array:
+        return self.estimator.ahead(joints, min(now_ns, joints.stamp_ns + LONGEST_NS))[0]
+
+    def _delays(self) -> tuple[tuple[str, float], ...]:
+        found = [(topic, d.typical) for topic, s in self.delays.items() if (d := s.delay()) is not None]
+        if not math.isnan(self.command_delay.delay):
+            found.append((COMMAND, self.command_delay.delay))
+        return tuple(found)
 
     def _keep(self, twin: TwinState) -> TwinState:
         self._state = twin
+        if self._history and self._history[-1].stamp_ns == twin.stamp_ns:
+            self._history.pop()  # a late measurement made it better
         self._history.append(twin)
         oldest = twin.stamp_ns - self.config.history_ms * MS
         while self._history[0].stamp_ns < oldest:

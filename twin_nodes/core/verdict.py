@@ -58,3 +58,5 @@ class IngestConfig:
     """rad between the vertical of two IMUs."""
     disagreement_ms: float = 300.0
     """How long two IMUs must disagree before the worse one is dropped."""
+    estimate_for: float = 10.0
+    """Seconds for which the twin's estimate may stand in for a joint's lost sensor."""

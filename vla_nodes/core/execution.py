@@ -3,14 +3,17 @@
 A chunk is anchored at its stamp and sampled by time, never by counting. When a new chunk takes over, or motion
 begins at the measured pose, the difference in position and velocity is carried along and faded to nothing by
 a quintic in bounded time, so a seam has no step. A limiter behind it keeps velocity and acceleration inside
-the command limits whatever a policy asks. A chunk that is late, from another epoch, not finite or wrongly
+the command limits whatever a policy asks, and a moving average behind that the jerk. A chunk is followed from its
+stamp plus the lead-in, the latency that most inferences stay below, so that a quick answer and a slow one are followed
+alike; on request chunks that overlap are averaged. A chunk that is late, from another epoch, not finite or wrongly
 shaped is dropped whole, with a reason and a count. When the rows run out, the motion is slowed to a stop, held
 a little and then reported as EXHAUSTED.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,13 +21,19 @@ from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.types import ActionChunk, JointCommand
+from vla_nodes.core.curves import Average, Fade, Halt, Rows
+
+#: Share of the inferences that the lead-in covers, and over how many of the latest it is measured.
+LEAD_SHARE, LEAD_COUNT = 0.9, 32
 
 
 @dataclass(frozen=True)
 class ExecutionParams:
     """Times in s. ``fade`` shortest and ``fade_max`` longest blend at a seam; ``hold`` how long the last
     set-point is repeated after a stop; ``max_age`` of the observation behind a chunk; ``limit_share`` of the
-    command velocity and acceleration that the limiter allows."""
+    command velocity, acceleration and jerk that are allowed; ``lead_max`` longest lead-in; ``ensemble`` m of temporal
+    ensembling (Zhao et al. 2023, "Learning fine-grained bimanual manipulation with low-cost hardware"): rows of chunks
+    that overlap are averaged with weights exp(-m i), i = 0 for the oldest; negative: the newest alone counts."""
 
     fade: float = 0.15
     fade_max: float = 1.5
@@ -32,6 +41,8 @@ class ExecutionParams:
     max_age: float = 1.0
     limit_share: float = 0.95
     gap: float = 0.1
+    lead_max: float = 0.5
+    ensemble: float = -1.0
 
 
 class Execution:
@@ -49,6 +60,11 @@ class Execution:
         self._low, self._high = robot.lower[index], robot.upper[index]
         self._velocity = robot.command_velocity[index] * self.params.limit_share
         self._acceleration = robot.command_acceleration[index] * self.params.limit_share
+        jerk = robot.command_jerk[index] * self.params.limit_share
+        #: Over which the moving average runs, s: then its jerk, 2 A / T at most, is allowed for every joint.
+        self._window = float(np.max(2.0 * self._acceleration / jerk))
+        self._ahead_ns = round(0.5 * self._window * NS)
+        self._latencies: deque[float] = deque(maxlen=LEAD_COUNT)
         self.refused = Refusals()
         self.source = source or group
         self.seq = 0
@@ -59,13 +75,19 @@ class Execution:
 
     def stop(self) -> None:
         """Forget chunk and motion; the next command needs ``begin``."""
-        self._chunk: _Rows | None = None
-        self._fade: _Fade | None = None
+        self._chunk: Rows | None = None
+        self._fade: Fade | None = None
+        self._halt: Halt | None = None
+        self._waiting: deque[tuple[int, ActionChunk, np.ndarray]] = deque(maxlen=8)
+        self._past: deque[tuple[ActionChunk, np.ndarray]] = deque(maxlen=32)
+        # behind the limiter, and behind the moving average: what is commanded
         self._q: Array | None = None
         self._v = np.zeros(len(self.index))
+        self._mean: Average | None = None
+        self._out = np.zeros(len(self.index))
         self._last_ns = 0
         self._last_seq = -1
-        self._halt: _Halt | None = None
+        self.following_ns = 0
         self.reason = ""
 
     def begin(self, epoch: int, measured: Array, now_ns: int) -> str:
@@ -74,7 +96,8 @@ class Execution:
         self.epoch = epoch
         if not np.all(np.isfinite(measured[self.index])):
             return self.refused.refuse("NON_FINITE", "measured pose")
-        self._q = np.clip(measured[self.index], self._low, self._high)
+        self._q = self._out = np.clip(measured[self.index], self._low, self._high)
+        self._mean = Average(self._window, self._q)
         self._last_ns = now_ns
         return ""
 
@@ -82,6 +105,9 @@ class Execution:
         """A new epoch in mid-motion: what is commanded goes on from where it is, old chunks no longer count."""
         self.epoch = epoch
         self._last_seq = -1
+        self.following_ns = 0
+        self._waiting.clear()
+        self._past.clear()
 
     @property
     def moving(self) -> bool:
@@ -96,7 +122,14 @@ class Execution:
     @property
     def commanded(self) -> Array | None:
         """The last set-point of the controlled joints, or None before ``begin``."""
-        return None if self._q is None else self._q.copy()
+        return None if self._q is None else self._out.copy()
+
+    @property
+    def lead(self) -> float:
+        """From an observation to where its chunk is followed from, s, as measured."""
+        if not self._latencies:
+            return 0.0
+        return min(float(np.quantile(np.array(self._latencies), LEAD_SHARE)), self.params.lead_max)
 
     def accept(self, chunk: ActionChunk, now_ns: int) -> str:
         """Take a chunk. Returns '' or the reason code under which it was dropped whole."""
@@ -104,9 +137,33 @@ class Execution:
         if code:
             return self.refused.refuse(code, detail)
         self._last_seq = chunk.seq
+        self.following_ns = chunk.stamp_ns
         places = np.array([self._place[name] for name in chunk.joint_names], dtype=np.intp)
-        self._switch(chunk, places, now_ns)
+        self._latencies.append((now_ns - chunk.stamp_ns) / NS)
+        if self.params.ensemble >= 0.0:
+            self._past.append((chunk, places))
+            chunk = self._averaged(chunk, places)
+        follow_ns = chunk.stamp_ns + round(self.lead * NS)
+        if self._chunk is None or self._halt is not None or now_ns >= follow_ns:
+            self._waiting.clear()
+            self._switch(chunk, places, now_ns + self._ahead_ns)
+        else:
+            self._waiting.append((follow_ns, chunk, places))
         return ""
+
+    def _averaged(self, chunk: ActionChunk, places: np.ndarray) -> ActionChunk:
+        """Temporal ensembling: each row is the weighted mean of what all chunks say about its instant."""
+        total, weight = np.zeros(chunk.positions.shape), np.zeros(len(chunk.positions))
+        times = [chunk.stamp_ns + round((k + 1) * chunk.step_dt * NS) for k in range(len(weight))]
+        same = [c for c, p in self._past if np.array_equal(p, places)]
+        base = np.zeros(len(self.index))
+        for i, other in enumerate(same):
+            curve, w = Rows(other, places, base), float(np.exp(-self.params.ensemble * i))
+            for k, t in enumerate(times):
+                if curve.start_ns <= t <= curve.end_ns:
+                    total[k] += w * curve.at(t)[0][places]
+                    weight[k] += w
+        return replace(chunk, positions=total / weight[:, None])
 
     def _judge(self, chunk: ActionChunk, now_ns: int) -> tuple[str, str]:
         names, rows = chunk.joint_names, np.asarray(chunk.positions)
@@ -139,14 +196,14 @@ class Execution:
         return "", ""
 
     def _switch(self, chunk: ActionChunk, places: np.ndarray, now_ns: int) -> None:
-        """Make the chunk current, carrying along the difference to what is asked for now."""
+        """Make the chunk current, carrying along the difference to what is asked for then."""
         assert self._q is not None
         q, v = self._reference(now_ns) if self._chunk is not None else (self._q, self._v)
-        self._chunk = _Rows(chunk, places, q)
+        self._chunk = Rows(chunk, places, q)
         self._halt = None
         self.reason = ""
         new_q, new_v = self._chunk.at(now_ns)
-        self._fade = _Fade(q - new_q, v - new_v, now_ns, self._fade_time(q - new_q, v - new_v))
+        self._fade = Fade(q - new_q, v - new_v, now_ns, self._fade_time(q - new_q, v - new_v))
 
     def _fade_time(self, offset: Array, speed: Array) -> float:
         """Long enough that the fade alone stays within half the limits, bounded by ``fade_max``."""
@@ -166,7 +223,7 @@ class Execution:
             q, v = q + offset, v + speed
         if now_ns > self._chunk.end_ns:
             if self._halt is None:
-                self._halt = _Halt.of(q, v, at_ns, 0.5 * self._acceleration)
+                self._halt = Halt.of(q, v, at_ns, 0.5 * self._acceleration)
             return self._halt.at(now_ns)
         return q, v
 
@@ -177,17 +234,23 @@ class Execution:
         dt = (now_ns - self._last_ns) / NS
         if not dt > 0.0:
             return None
-        wanted, speed = self._reference(now_ns)
-        if self._halt is not None and now_ns > self._halt.end_ns + round(self.params.hold * NS):
+        while self._waiting and now_ns >= self._waiting[0][0]:
+            _, chunk, places = self._waiting.popleft()
+            self._switch(chunk, places, now_ns + self._ahead_ns)
+        # the moving average lags by as much as is looked ahead here
+        wanted, speed = self._reference(now_ns + self._ahead_ns)
+        rested = self._ahead_ns + round(self.params.hold * NS)
+        if self._halt is not None and now_ns > self._halt.end_ns + rested:
             self.reason = self.refused.refuse("EXHAUSTED", f"chunk {self._last_seq}")
             self._chunk = None
             return None
-        self._follow(wanted, speed, min(dt, self.params.gap))
+        dt = min(dt, self.params.gap)
+        self._follow(wanted, speed, dt)
         self._last_ns = now_ns
         self.seq += 1
-        return JointCommand(
-            now_ns, self.seq, self.epoch, self.source, self.names, self._q.copy(), self._v.copy()
-        )
+        assert self._mean is not None
+        self._out, velocity = self._mean.add(self._q, dt)
+        return JointCommand(now_ns, self.seq, self.epoch, self.source, self.names, self._out.copy(), velocity)
 
     def _follow(self, wanted: Array, speed: Array, dt: float) -> None:
         """Step the set-point towards ``wanted`` within the limits.
@@ -216,73 +279,3 @@ def _brake(distance: Array, acceleration: Array, dt: float) -> Array:
     step = acceleration * dt
     speed: Array = step * (np.sqrt(0.25 + 2.0 * distance / (step * dt)) - 0.5)
     return speed
-
-
-class _Rows:
-    """A chunk's rows as a function of time: piecewise cubic with central differences (Catmull and Rom).
-
-    ``others`` (joints,) is where joints stay that the chunk does not name.
-    """
-
-    def __init__(self, chunk: ActionChunk, places: np.ndarray, others: Array) -> None:
-        self._rows = np.repeat(others[None, :], len(chunk.positions), axis=0)
-        self._rows[:, places] = chunk.positions
-        self._dt = chunk.step_dt
-        self._start_ns = chunk.stamp_ns + round(chunk.step_dt * NS)
-        self.end_ns = chunk.stamp_ns + round(len(self._rows) * chunk.step_dt * NS)
-
-    def at(self, now_ns: int) -> tuple[Array, Array]:
-        """Position and velocity; before row 0 and after the last: that row, slope of the nearest piece."""
-        rows, dt = self._rows, self._dt
-        x = (now_ns - self._start_ns) / NS / dt
-        x = min(max(x, 0.0), len(rows) - 1.0)
-        i = min(int(x), len(rows) - 2)
-        u = x - i
-        p0, p1 = rows[i], rows[i + 1]
-        before = rows[i - 1] if i > 0 else 2.0 * p0 - p1
-        after = rows[i + 2] if i + 2 < len(rows) else 2.0 * p1 - p0
-        m0, m1 = (p1 - before) / 2.0, (after - p0) / 2.0
-        c2 = 3.0 * (p1 - p0) - 2.0 * m0 - m1
-        c3 = 2.0 * (p0 - p1) + m0 + m1
-        return p0 + u * (m0 + u * (c2 + u * c3)), (m0 + u * (2.0 * c2 + 3.0 * u * c3)) / dt
-
-
-class _Fade:
-    """An offset that dies out: quintic from (offset, speed, 0) to (0, 0, 0) in ``duration`` s."""
-
-    def __init__(self, offset: Array, speed: Array, start_ns: int, duration: float) -> None:
-        self._o, self._s, self._start_ns, self._t = offset, speed * duration, start_ns, duration
-
-    def at(self, now_ns: int) -> tuple[Array, Array]:
-        u = (now_ns - self._start_ns) / NS / self._t
-        if u >= 1.0:
-            return np.zeros_like(self._o), np.zeros_like(self._o)
-        u = max(u, 0.0)
-        # p(u) = o (1 - 10u3 + 15u4 - 6u5) + s (u - 6u3 + 8u4 - 3u5)
-        q = self._o * (1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u * u))
-        q = q + self._s * (u - u**3 * (6.0 - 8.0 * u + 3.0 * u * u))
-        v = self._o * (-30.0 * u * u * (1.0 - u) ** 2)
-        v = v + self._s * (1.0 - 18.0 * u * u + 32.0 * u**3 - 15.0 * u**4)
-        return q, v / self._t
-
-
-@dataclass(frozen=True)
-class _Halt:
-    """Slowing down evenly, all joints together, from (q, v)."""
-
-    q: Array
-    v: Array
-    start_ns: int
-    duration: float
-
-    @classmethod
-    def of(cls, q: Array, v: Array, start_ns: int, acceleration: Array) -> _Halt:
-        return cls(q, v, start_ns, max(float(np.max(np.abs(v) / acceleration)), 0.02))
-
-    @property
-    def end_ns(self) -> int:
-        return self.start_ns + round(self.duration * NS)
-
-    def at(self, now_ns: int) -> tuple[Array, Array]:
-        t = min((now_ns - self.start_ns) / NS, self.duration)
-        return self.q + self.v * t * (1.0 - t / (2.0 * self.duration)), self.v * (1.0 - t / self.duration)

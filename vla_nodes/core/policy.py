@@ -16,7 +16,9 @@ class Observation:
 
     ``stamp_ns`` capture time of the oldest part; ``now_ns`` when it is handed over; ``image`` uint8[h, w, 3];
     ``depth`` float32[h, w] m; ``k`` (3, 3); ``state`` the robot when the picture was taken, ``latest`` the
-    newest; ``commanded`` the set-points of the ``upper_body`` joints in mid-motion, empty when it stands still.
+    newest; ``commanded`` the set-points of the ``upper_body`` joints in mid-motion, empty when it stands still;
+    ``image_ns`` capture time of the picture (0: ``stamp_ns``); ``following_ns`` stamp of the chunk that is being
+    followed (0: none); ``lead`` s from an observation to where its chunk is followed from, as measured.
     """
 
     stamp_ns: int
@@ -27,6 +29,9 @@ class Observation:
     state: RobotState
     latest: RobotState
     commanded: Array = field(default_factory=lambda: np.zeros(0))
+    image_ns: int = 0
+    following_ns: int = 0
+    lead: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ begins at the measured pose, or in mid-motion where the set-point is.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import Array, RobotModel
@@ -37,17 +37,25 @@ class SessionParams:
 
 @dataclass(frozen=True)
 class Look:
-    """What the worker shall do: observe for ``epoch``, after starting ``instruction`` when ``start``."""
+    """What the worker shall do: observe for ``epoch``, after starting ``instruction`` when ``start``; ``following_ns``
+    and ``lead`` as an observation has them."""
 
     epoch: int
     instruction: str
     start: bool
     commanded: Array
+    following_ns: int = 0
+    lead: float = 0.0
+
+    def onto(self, observation: Observation) -> Observation:
+        """The observation with what the policy may want to know of the motion under way."""
+        return replace(observation, following_ns=self.following_ns, lead=self.lead)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a look: a refusal of the instruction, no observation for a reason, or a decision."""
+    """What came of a look: a refusal of the instruction, no observation or no decision for a reason (``missing``), or
+    a decision."""
 
     look: Look
     refused: Refusal | None = None
@@ -97,6 +105,7 @@ class Session:
         self._resumes = 0
         self._permit: tuple[Permit, int] | None = None
         self._gate: GateStatus | None = None
+        self._lacking: Refusal | None = None  # why there is no new chunk, since the last one
 
     # --- what may come --------------------------------------------------------------------------------------
 
@@ -110,6 +119,7 @@ class Session:
         self._deadline_ns = now_ns + round((timeout if timeout > 0.0 else self.params.timeout) * NS)
         self._resumes = 0
         self._progress = self._confidence = 0.0
+        self._lacking = None
         self._say("looking", "", "")
         self._new_epoch(keep=self.execution.moving)
         return self.number
@@ -145,8 +155,20 @@ class Session:
         self.execution.scale = permit[0].scale if permit is not None else 1.0
         command = self.execution.tick(now_ns)
         if command is None and self.execution.reason:
-            self._interrupt(self.execution.reason, now_ns)
+            self._run_out(now_ns)
         return command
+
+    def _run_out(self, now_ns: int) -> None:
+        """The rows ran out and the motion has come to rest. An outage of eyes or policy is waited for, as long as
+        patience and the task's time last; a policy that just gives too few rows is interrupted so many times only."""
+        lacking = self._lacking
+        if lacking is None:
+            self._interrupt(self.execution.reason, now_ns)
+            return
+        self._resumes -= 1
+        self._interrupt(lacking.code, now_ns)
+        if self._active:
+            self._say("waiting", lacking.code, lacking.detail)
 
     def _no_leave(self, mono_ns: int) -> str:
         """Reason code of what forbids motion, or ''."""
@@ -213,7 +235,8 @@ class Session:
         self._looking = True
         self._look_ns = now_ns + self._period_ns
         commanded = self.execution.commanded if self.execution.moving else None
-        return Look(self.epoch, self._instruction, self._starting, EMPTY if commanded is None else commanded)
+        return Look(self.epoch, self._instruction, self._starting, EMPTY if commanded is None else commanded,
+                    self.execution.following_ns, self.execution.lead)  # fmt: skip
 
     def answer(self, answer: Answer, now_ns: int) -> ActionChunk | None:
         """Take what came of a look; returns the chunk that was accepted."""
@@ -233,6 +256,7 @@ class Session:
             return None
         self._starting = False
         self._good_ns = now_ns
+        self._lacking = None
         self._inference_ms = (answer.end_ns - answer.begin_ns) / MS
         return self._decide(answer, observation, decision, now_ns)
 
@@ -244,13 +268,14 @@ class Session:
         self._starting = False
 
     def _miss(self, why: Refusal, now_ns: int) -> None:
-        """No observation: no inference."""
+        """No observation, or no answer of the policy: said at once, also in motion, which goes on while rows last."""
         self._look_ns = now_ns + 20 * MS
         if why.code == "STALE":
             return  # the camera is slower than the policy
+        self._lacking = why
         self.refused.refuse(why.code, why.detail)
-        if not self.execution.moving:
-            self._say("waiting", why.code, why.detail)
+        if self._active:
+            self._say(self._state if self.execution.moving else "waiting", why.code, why.detail)
 
     def _decide(
         self, answer: Answer, observation: Observation, decision: Decision, now_ns: int
@@ -282,7 +307,13 @@ class Session:
             observation.stamp_ns, self.chunks, self.epoch, self._policy_id, self._instruction, decision.joint_names,
             decision.step_dt, decision.positions, decision.confidence, answer.begin_ns, answer.end_ns,
         )  # fmt: skip
-        return None if self.execution.accept(chunk, now_ns) else chunk
+        code = self.execution.accept(chunk, now_ns)
+        if not code:
+            return chunk
+        self._lacking = Refusal(code, self.execution.refused.last)
+        if self._active:
+            self._say(self._state, code, self.execution.refused.last)
+        return None
 
     def outcome(self, number: int) -> Outcome | None:
         """How instruction ``number`` ended, None while it runs."""

@@ -12,7 +12,8 @@ from safety_nodes.core.types import Finding, Tick
 
 
 def check(x: Tick) -> list[Finding]:
-    if x.state is None or not bool(np.isfinite(x.state.effort).all()):
-        return []  # an unknown torque is non_finite's finding
-    share = np.abs(x.state.effort) / x.robot.effort
+    if x.state is None:
+        return []
+    # An unknown torque is non_finite's finding; the others are judged all the same.
+    share = np.where(np.isfinite(x.state.effort), np.abs(x.state.effort) / x.robot.effort, 0.0)
     return over("JOINT_TORQUE", x.robot.joint_names, share, x.config.steps("torque"))

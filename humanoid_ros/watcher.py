@@ -31,7 +31,7 @@ QUEUE = 2.0  # s of messages that may wait when this process is held up
 
 
 class Sink(Protocol):
-    """Where recorded messages go (humanoid_replay.writer.BagWriter)."""
+    """Where recorded messages go."""
 
     def write(self, topic: str, message_type: str, stamp_ns: int, data: bytes) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Measures the house: the whole graph in one process and simulated time, and benches over it."""

@@ -1,0 +1,149 @@
+"""dropout_*, monitor_loss_* and what every killed or hung node leads to, on the graph of the simulated robot."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+
+from humanoid_bench.faults import ROWS
+from humanoid_bench.faults.judge import Answer
+from humanoid_bench.measured import Measured, Options, Progress, percentiles
+from humanoid_cli.figures import Figure
+from humanoid_cli.inject_all import play
+from humanoid_cli.inject_graphs import make_graph
+from humanoid_cli.inject_world import GraphWorld, graph_world
+from humanoid_cli.session import Cpu, own_domain
+from humanoid_cli.supervisor import Supervisor
+from humanoid_core.robot import load_robot
+from humanoid_core.timing import MS
+
+START, AGAIN = 90.0, 15.0
+LOSS_AIM, DROPOUT_AIM = 50.0, 40.0
+NOTE = ("the graph of the simulated robot without camera, an arm moved by the measuring process; from the signal "
+        "(SIGKILL, SIGSTOP for 0.2 s) to the arrival of the gate's word that it brakes or its first command that "
+        "belongs to no motion; for a killed gate to the robot's own hold in sim/truth, which is published 20 times a "
+        "second; for the twin to its name in safety/status")
+DROPOUT_NOTE = ("the same graph; from the arrival of the last joint sample before the sensor fell silent (for IMUs: of "
+                "both, from the request to the simulator) to the arrival of the gate's word that it brakes")
+CPU_NOTE = "processor time of each process over {seconds:g} s of an arm in motion, in cores"
+
+
+@contextmanager
+def _graph(kind: str = "arms") -> Iterator[GraphWorld]:
+    graph = make_graph(kind)
+    respawn = next(n.respawn for n in graph.nodes if n.respawn is not None)
+    graph = replace(graph, nodes=tuple(replace(n, respawn=respawn) if n.name == "safety_monitor" else n
+                                       for n in graph.nodes))
+    environment = {"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
+    with (Supervisor(graph, lambda node, line: None, environment=environment) as supervisor,
+          graph_world(load_robot("g1"), supervisor, moves=True) as world):
+        if not world.bring_to_work(START):
+            raise RuntimeError(f"the graph did not come to work: {world.last('safety/status')}")
+        yield world
+
+
+def _again(world: GraphWorld, id: str) -> Answer | None:
+    """Play a row, and bring the graph back."""
+    if not world.bring_to_work(AGAIN):
+        return None
+    answer = play(world, ROWS[id], world.robot)
+    world.recover()
+    return answer
+
+
+def losses(options: Options, progress: Progress) -> Measured:
+    hung = ("safety_monitor", "command_gate", "sensor_ingest", "twin_sync")
+    short = {"safety_monitor": "monitor", "command_gate": "gate", "sensor_ingest": "ingest", "twin_sync": "twin"}
+    n_stop, n_kill, n_gate = (2, 1, 1) if options.quick else (20, 15, 4)
+    times: dict[str, list[float]] = {}
+    failed: list[str] = []
+
+    def note(how: str, node: str, answer: Answer | None) -> None:
+        key = f"{short[node]}_{how}"
+        if answer is None or answer.safe_ms is None or answer.verdict == "FAILED":
+            failed.append(f"{key}: {answer.why if answer else 'the graph did not come back'}")
+        if answer is not None and answer.safe_ms is not None:
+            times.setdefault(key, []).append(answer.safe_ms)
+
+    total = 4 * n_stop + 3 * n_kill + n_gate
+    done = 0
+    with own_domain():
+        with _graph() as world:
+            for how, n in (("stop", n_stop), ("kill", n_kill)):
+                for node in hung:
+                    if how == "kill" and node == "command_gate":
+                        continue
+                    for _ in range(n):
+                        note(how, node, _again(world, f"P{1 if how == 'kill' else 2}-{short[node]}"))
+                        done += 1
+                        progress(done / total)
+        for _ in range(n_gate):
+            with _graph() as world:
+                note("kill", "command_gate", _again(world, "P1-gate"))
+            done += 1
+            progress(done / total)
+    monitor = times.get("monitor_kill", []) + times.get("monitor_stop", [])
+    figures = {**percentiles("monitor_loss_to_safe_%s_ms", monitor, aim=LOSS_AIM, judged="max"),
+               "loss_missed": Figure(len(failed), "", 0, total)}
+    for key, values in times.items():
+        aim = None if "twin" in key else LOSS_AIM
+        all_of_it = percentiles(f"{key}_to_safe_%s_ms", values, aim=aim, judged="max")
+        figures.update({k: v for k, v in all_of_it.items() if k.endswith(("p50_ms", "max_ms"))})
+    return Measured(figures, {f"{k}_ms": v for k, v in times.items()}, NOTE + "".join(f"; {f}" for f in failed))
+
+
+def dropouts(options: Options, progress: Progress) -> Measured:
+    n = 3 if options.quick else 25
+    times: dict[str, list[float]] = {"joints": [], "imus": [], "imu_backup": []}
+    missed = 0
+    with own_domain(), _graph() as world:
+        world.listen("joint_states")
+        for k in range(3 * n):
+            kind, id = (("joints", "D1"), ("imus", "D1-imus"), ("imu_backup", "D1-imu"))[k % 3]
+            begin = time.monotonic_ns()
+            answer = _again(world, id)
+            took = None if answer is None else answer.safe_ms
+            if took is not None and kind == "joints":
+                took = _since_last_sample(world, begin)
+            if took is None:
+                missed += 1
+            else:
+                times[kind].append(took)
+            progress((k + 1) / (3 * n))
+    judged = times["joints"] + times["imus"]
+    figures = {**percentiles("dropout_to_safe_%s_ms", judged, aim=DROPOUT_AIM, judged="max"),
+               "dropout_missed": Figure(missed, "", 0, 3 * n)}
+    for kind, values in times.items():
+        figures.update(percentiles(f"dropout_{kind}_%s_ms", values))
+    return Measured(figures, {f"dropout_{k}_ms": v for k, v in times.items()}, DROPOUT_NOTE)
+
+
+def _since_last_sample(world: GraphWorld, begin_ns: int) -> float | None:
+    """From the last joint sample before the longest silence to the gate's word."""
+    arrivals = [h.mono_ns for h in world.heard["joint_states"] if h.mono_ns >= begin_ns]
+    gaps = [(b - a, a) for a, b in pairwise(arrivals)]
+    if not gaps:
+        return None
+    last = max(gaps)[1]
+    word = [h.mono_ns for h in world.heard["safety/gate"] if h.mono_ns >= last and h.value.state != "passing"][:1]
+    word += [h.mono_ns for h in world.heard["robot/joint_command"] if h.mono_ns >= last and h.value.epoch == 0][:1]
+    return (min(word) - last) / MS if word else None
+
+
+def cpu(options: Options, progress: Progress) -> Measured:
+    seconds = 5.0 if options.quick else 60.0
+    with own_domain(), _graph() as world:
+        assert world.supervisor is not None
+        used = Cpu()
+        used.mark(world.supervisor.pids())
+        for k in range(10):
+            world.wait(seconds / 10)
+            progress((k + 1) / 10)
+        used.sample(world.supervisor.pids())
+    shares = used.shares()
+    return Measured({f"cpu_{name}": Figure(round(share, 4), "cores") for name, share in shares.items()}, {},
+                    CPU_NOTE.format(seconds=seconds))

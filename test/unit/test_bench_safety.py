@@ -1,0 +1,67 @@
+"""The bench of the safety nodes: what is measured is named as published, resumable, and judged the right way round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from humanoid_bench import safety, safety_injections, safety_pushes
+from humanoid_bench.faults import ROWS
+from humanoid_bench.measured import Log, Options, percentiles
+from humanoid_cli.figures import Figure
+from humanoid_cli.main import main
+
+
+def test_percentiles_carry_the_aim_beside_the_judged_one() -> None:
+    rows = percentiles("core_%s_ms", list(np.linspace(0.0, 1.0, 1001)), aim=1.0)
+    assert rows["core_p99_ms"] == Figure(0.99, "ms", 1.0, 1001)
+    assert rows["core_p50_ms"] == Figure(0.5, "ms", None, 1001)
+    assert set(rows) == {"core_p50_ms", "core_p99_ms", "core_p999_ms", "core_max_ms"}
+
+
+def test_no_sample_is_no_reached_aim() -> None:
+    (name, figure), = percentiles("core_%s_ms", [], aim=1.0).items()
+    assert safety.reached(name, figure) is False
+
+
+@pytest.mark.parametrize(("name", "value", "aim", "good"), [
+    ("push_lead_share", 1.0, 0.99, True), ("push_lead_share", 0.9, 0.99, False), ("core_p99_ms", 0.5, 1.0, True),
+    ("core_p99_ms", 2.0, 1.0, False), ("core_p50_ms", 2.0, None, None)])
+def test_an_aim_is_judged_the_right_way_round(name: str, value: float, aim: float | None, good: bool | None) -> None:
+    assert safety.reached(name, Figure(value, "", aim)) is good
+
+
+def test_a_long_measurement_goes_on_where_it_ended(tmp_path: Path) -> None:
+    path, made = tmp_path / "log" / "long.jsonl", list[int]()
+
+    def make() -> int:
+        made.append(1)
+        return 7
+
+    assert Log(path).once("push/1", make) == 7
+    assert Log(path).once("push/1", make) == 7
+    assert len(made) == 1
+
+
+def test_every_class_of_injection_is_judged_by_a_row_of_the_matrix() -> None:
+    assert {id for id, _ in safety_injections.CLASSES.values()} <= set(ROWS)
+
+
+def test_pushes_are_counted_as_defined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three falls, of which one is announced 0.3 s, one 0.1 s ahead and one not at all; a caught push with an alarm."""
+    row = {"fell_anyway": 0.0, "impulse": 9.0, "angle": 0.0, "danger": None, "emergency": None}
+    seen = [{**row, "fall": 1.0, "warning": 0.7}, {**row, "fall": 1.0, "warning": 0.9},
+            {**row, "fall": 1.0, "warning": None}, {**row, "fall": None, "warning": 0.4, "emergency": 0.5}]
+    monkeypatch.setattr(safety_pushes, "one", lambda seed: seen[seed])
+    figures = safety_pushes.measure(Options(pushes=4), lambda share: None).figures
+    assert figures["push_lead_share"].value == pytest.approx(1 / 3, abs=1e-3)
+    assert figures["push_lead_share"].n == 3
+    assert figures["push_false_emergencies"].value == 1
+    assert figures["push_false_warnings"].value == 1
+
+
+def test_an_unknown_measurement_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "safety", "--only", "cores"]) == 2
+    assert "core" in capsys.readouterr().err

@@ -1,0 +1,82 @@
+"""The house in lockstep: the same run for the same seed, and the faults of processes and wires do what they say."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from humanoid_bench.lockstep import Lockstep
+from humanoid_core.robot import load_robot
+from humanoid_core.types import EStopState, Level
+from sim_nodes.core.plant import PlantParams
+
+ROBOT = load_robot("g1")
+BARE = PlantParams(objects="")
+
+
+def _reaching(seed: int = 1) -> Lockstep:
+    house = Lockstep(ROBOT, seed=seed, plant=BARE, policy="reach")
+    house.instruct("reach")
+    assert house.run(3.0, lambda: house.newest["safety/gate"].state == "passing")
+    return house
+
+
+def _trace(seed: int) -> str:
+    said = hashlib.sha256()
+    with Lockstep(ROBOT, seed=seed, plant=BARE, policy="reach") as house:
+        house.listen("robot/joint_command", lambda value, now_ns: said.update(value.position.tobytes()))
+        house.instruct("reach")
+        house.run(2.0)
+        assert house.newest["safety/gate"].passed > 50
+    return said.hexdigest()
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
+    assert _trace(1) == _trace(1) != _trace(2)
+
+
+def test_work_goes_on_at_level_safe_while_the_arms_move() -> None:
+    with _reaching() as house:
+        levels = set()
+        house.listen("safety/status", lambda value, now_ns: levels.add(value.level))
+        before = house.plant.joints()[0]
+        house.run(3.0)
+        assert max(levels) <= Level.CAUTION
+        assert float(np.max(np.abs(house.plant.joints()[0] - before))) > 0.1
+
+
+@pytest.mark.parametrize("name", ["safety", "ingest", "policy"])
+def test_a_killed_process_leaves_the_arms_at_rest(name: str) -> None:
+    with _reaching() as house:
+        house.kill(name)
+        house.run(1.0)
+        assert house.newest["safety/gate"].state == "holding"
+        assert float(np.max(np.abs(house.newest["robot/joint_command"].velocity))) == 0.0
+
+
+def test_a_frozen_process_comes_back_to_what_waited_for_it() -> None:
+    with _reaching() as house:
+        house.freeze("safety", 0.2)
+        house.run(0.1)
+        assert house.newest["safety/gate"].reason == "NO_PERMIT"
+        assert house.run(5.0, lambda: house.newest["safety/gate"].state == "passing")
+
+
+def test_a_filter_changes_a_wire_until_it_is_taken_off() -> None:
+    with _reaching() as house:
+        off = house.filter("joint_states", lambda value: None)
+        house.run(0.1)
+        assert house.newest["safety/status"].level >= Level.DANGER
+        off()
+        assert house.run(5.0, lambda: house.newest["safety/gate"].state == "passing")
+
+
+def test_what_is_said_from_outside_is_heard() -> None:
+    with _reaching() as house:
+        house.say("safety/estop", EStopState(house.now_ns, "button", True, 1))
+        house.run(0.05)
+        assert house.newest["safety/status"].estop_latched
+    with pytest.raises(ValueError, match="no stage 'gates'"):
+        house.kill("gates")

@@ -1,0 +1,429 @@
+"""What each rule says of a fault, in which level, and that it stays silent when nothing is wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from safety_world import MONITOR, NAMES, ROBOT, UPPER, MonitorWorld, calm_health
+
+from humanoid_core.environment import load_environment
+from humanoid_core.kinematics import Kinematics
+from humanoid_core.timing import MS, NS
+from humanoid_core.types import GateStatus, JointCommand, Level, Posture, SourceHealth, TwinPrediction
+from safety_nodes.core.clearance import Clearance
+from safety_nodes.core.history import Trend
+from safety_nodes.core.types import Received, Verdict
+
+
+@pytest.fixture
+def world() -> MonitorWorld:
+    calm = MonitorWorld()
+    assert calm.settle().level == Level.SAFE
+    return calm
+
+
+def at_table() -> MonitorWorld:
+    calm = MonitorWorld()
+    calm.memory.clearance = Clearance(ROBOT, load_environment("table"))
+    assert calm.settle().level == Level.SAFE
+    return calm
+
+
+def levels(verdict: Verdict, code: str) -> list[float]:
+    return [v.severity for v in verdict.violations if v.code == code]
+
+
+def posture(**joints: float) -> np.ndarray:
+    q = ROBOT.stand.copy()
+    for name, value in joints.items():
+        q[ROBOT.index(f"{name}_joint")] = value
+    return q
+
+
+def speed(**joints: float) -> np.ndarray:
+    dq = np.zeros(ROBOT.n)
+    for name, value in joints.items():
+        dq[ROBOT.index(f"{name}_joint")] = value
+    return dq
+
+
+# --- distance
+
+
+def belly_speed(distance: float) -> tuple[np.ndarray, str]:
+    """A posture with an arm at about `distance` before the trunk, found by turning the shoulder."""
+    clearance, q = Clearance(ROBOT), posture(left_shoulder_roll=-0.05, left_elbow=0.9)
+    joint = ROBOT.index("left_shoulder_yaw_joint")
+    while True:
+        near, _ = clearance.nearest(q)
+        trunk = near is not None and {near.first, near.second} & {"torso_link", "pelvis", "waist_yaw_link"}
+        if trunk and near is not None and near.distance < distance:
+            return q, f"{near.first} and {near.second}"
+        q[joint] -= 0.01
+        assert q[joint] > -2.6
+
+
+@pytest.mark.parametrize(("rate", "level"), [(-0.5, Level.CAUTION), (-2.0, Level.WARNING), (-4.0, Level.DANGER),
+                                             (0.0, Level.SAFE), (0.5, Level.SAFE)])
+def test_an_arm_that_comes_near_the_trunk_is_graded_by_time(world: MonitorWorld, rate: float, level: Level) -> None:
+    """Towards it fast: too late to brake. Slowly: some tenths of a second. Still or away: nothing, the way is open."""
+    q, _ = belly_speed(0.010)
+    verdict = world.ticks(6, state={"position": q, "velocity": speed(left_shoulder_yaw=rate)})
+    assert verdict.level == level
+    assert bool(levels(verdict, "SELF_COLLISION")) == (level > Level.SAFE)
+
+
+def test_inside_one_another_and_still_is_caution_so_that_the_way_out_stays_open(world: MonitorWorld) -> None:
+    q, pair = belly_speed(-0.002)
+    for rate in (0.0, 0.4):
+        verdict = world.ticks(6, state={"position": q, "velocity": speed(left_shoulder_yaw=rate)})
+        assert verdict.level == Level.CAUTION
+        assert any(v.subject == pair for v in verdict.violations)
+
+
+def test_a_forearm_that_falls_on_the_table_stops_and_is_named() -> None:
+    world = at_table()
+    q = posture(left_shoulder_pitch=-0.4, left_elbow=0.5)
+    clearance = world.memory.clearance
+    assert clearance is not None
+    joint = ROBOT.index("left_shoulder_pitch_joint")
+    while (near := clearance.nearest(q)[1]) is None or near.distance > 0.03:
+        q[joint] += 0.01
+        assert q[joint] < 1.0
+    assert world.ticks(6, state={"position": q}).level == Level.SAFE
+    verdict = world.ticks(6, state={"position": q, "velocity": speed(left_shoulder_pitch=1.0)})
+    assert verdict.level == Level.DANGER
+    assert any(v.code == "ENVIRONMENT" and "table_top" in v.subject for v in verdict.violations)
+    away = at_table().ticks(6, state={"position": q, "velocity": speed(left_shoulder_pitch=-1.0)})
+    assert away.level == Level.SAFE
+
+
+# --- acceleration, force
+
+
+def test_a_joint_that_accelerates_beyond_its_limit_is_noticed_after_three_samples(world: MonitorWorld) -> None:
+    index = ROBOT.index("left_elbow_joint")
+    step = 3.0 * ROBOT.acceleration[index] * 0.01
+    for k in range(4):
+        verdict = world.tick(state={"velocity": speed(left_elbow=step * (k % 2))})
+    assert levels(verdict, "JOINT_ACCELERATION")
+
+
+def test_sensor_noise_is_no_acceleration(world: MonitorWorld) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        verdict = world.tick(state={"velocity": rng.normal(0.0, 0.02, ROBOT.n)})
+        assert not levels(verdict, "JOINT_ACCELERATION")
+
+
+@pytest.mark.parametrize(("newton", "level"), [(30.0, Level.SAFE), (70.0, Level.CAUTION), (100.0, Level.WARNING),
+                                               (130.0, Level.DANGER)])
+def test_a_push_on_the_hand_is_read_from_external_torque(world: MonitorWorld, newton: float, level: Level) -> None:
+    """tau = J^T F of a force at the hand comes back as that force, within the damping."""
+    kinematics, hand = Kinematics(ROBOT), ROBOT.hands["left"]
+    kinematics.update(ROBOT.stand)
+    tau = kinematics.jacobian(hand.link, hand.point).T @ np.array([0.0, 0.0, newton])
+    verdict = world.ticks(6, twin={"external_torque": tau})
+    assert verdict.level == level
+    if level > Level.SAFE:
+        force = next(v for v in verdict.violations if v.code == "CONTACT_FORCE")
+        assert force.subject == "left_hand"
+        assert force.value == pytest.approx(newton, rel=0.15)
+        assert force.limit == 110.0  # abdomen, the smallest of what a hand may meet
+
+
+def test_without_external_torque_the_rule_says_that_it_is_blind(world: MonitorWorld) -> None:
+    assert world.tick().level == Level.SAFE
+    assert "contact_force" not in world.memory.history.blind
+    assert world.tick(twin={"external_torque": np.zeros(0)}).level == Level.SAFE
+    assert "contact_force" in world.memory.history.blind
+
+
+def test_a_foot_that_carries_more_than_the_robot_is_noticed(world: MonitorWorld) -> None:
+    weight = ROBOT.mass * 9.81
+    assert world.ticks(6, state={"foot_force": np.array([[0, 0, weight], [0, 0, 0.1]])}).level == Level.SAFE
+    verdict = world.ticks(6, state={"foot_force": np.array([[0, 0, 2.0 * weight], [0, 0, 0.1]])})
+    assert verdict.level == Level.CAUTION
+    assert levels(verdict, "CONTACT_FORCE")
+
+
+# --- what the gate sends
+
+
+def command(world: MonitorWorld, position: Any, names: tuple[str, ...] = NAMES) -> Received[JointCommand]:
+    c = JointCommand(world.ros + 10 * MS, 1, 1, "command_gate", names, np.array(position, dtype=float))
+    return Received(c, world.mono + 10 * MS)
+
+
+@pytest.mark.parametrize(("change", "names", "code"), [
+    (lambda q: np.where(np.arange(len(q)) == 4, np.nan, q), NAMES, "NON_FINITE"),
+    (lambda q: q[:-1], NAMES, "WRONG_LENGTH"),
+    (lambda q: q, (*NAMES[:-1], "left_tail_joint"), "WRONG_NAMES"),
+    (lambda q: q, (*NAMES[:-1], NAMES[0]), "WRONG_NAMES"),
+    (lambda q: q + 1.2, NAMES, "JUMP"),
+])
+def test_a_bad_command_of_the_gate_takes_the_leave_at_once(
+    world: MonitorWorld, change: Any, names: tuple[str, ...], code: str
+) -> None:
+    good = ROBOT.stand[UPPER]
+    assert world.tick(command=command(world, good)).level == Level.SAFE
+    verdict = world.tick(command=command(world, change(good), names))
+    assert verdict.level == Level.DANGER
+    assert levels(verdict, code)
+
+
+def test_a_command_that_leaps_is_noticed_and_a_fast_one_is_not(world: MonitorWorld) -> None:
+    q = ROBOT.stand[UPPER].copy()
+    for _ in range(20):  # the arm's own limit, 2.5 rad/s
+        q[5] += 0.025
+        assert not levels(world.tick(state={"position": _with(q)}, command=command(world, q)), "LIMIT_RATE")
+    q[5] += 0.3
+    assert levels(world.tick(state={"position": _with(q)}, command=command(world, q)), "LIMIT_RATE")
+
+
+def _with(upper: np.ndarray) -> np.ndarray:
+    q = ROBOT.stand.copy()
+    q[UPPER] = upper
+    return q
+
+
+# --- sensors
+
+
+def source(topic: str, state: str, refusal: str = "") -> SourceHealth:
+    return SourceHealth(topic, state, True, "", 10, 5.0, 200.0, 200.0, 0.1, 5.0, 0, (), refusal)
+
+
+@pytest.mark.parametrize(("sources", "level", "code"), [
+    ([source("joint_states", "frozen")], Level.DANGER, "FROZEN"),
+    ([source("imu/pelvis", "refusing", "IMU_DISAGREEMENT: does not fit"), source("imu/torso", "ok")],
+     Level.CAUTION, "IMU_DISAGREEMENT"),
+    ([source("imu/pelvis", "frozen"), source("imu/torso", "frozen")], Level.DANGER, "FROZEN"),
+    ([source("camera/head/depth", "frozen")], Level.CAUTION, "FROZEN"),
+    ([source("joint_states", "ok")], Level.SAFE, ""),
+])
+def test_sensors_that_speak_but_are_not_believed(
+    world: MonitorWorld, sources: list[SourceHealth], level: Level, code: str
+) -> None:
+    health = replace(calm_health(world.ros), sources=tuple(sources))
+    verdict = world.tick(health=Received(health, world.mono))
+    assert verdict.level == level
+    assert not code or levels(verdict, code)
+
+
+# --- heat and battery, ahead of time
+
+
+def seconds(world: MonitorWorld, count: int, state: Any, level: Level) -> int | None:
+    """Tick 10 Hz-like jumps of 100 ms of stamps until `level` is reached; None when it is not."""
+    for k in range(count):
+        world.mono += 9 * 10 * MS
+        world.ros += 9 * 10 * MS
+        if world.tick(state=state(k)).raw_level >= level:
+            return k
+    return None
+
+
+def slow_world() -> MonitorWorld:
+    """One that may tick every 100 ms without being taken for suspended."""
+    calm = MonitorWorld()
+    calm.config = replace(MONITOR, suspend_gap=0.5, state_timeout=0.5)
+    calm.settle()
+    return calm
+
+
+def test_a_motor_that_heats_up_is_announced_in_order_and_with_the_seconds_left() -> None:
+    """0.5 K/s from 40 degC: CAUTION two minutes, WARNING half a minute before the limit, DANGER at it."""
+    world = slow_world()
+    hot = ROBOT.index("left_knee_joint")
+    rng = np.random.default_rng(0)
+
+    def state(k: int) -> dict[str, Any]:
+        t = 35.0 + rng.normal(0.0, 0.1, ROBOT.n)
+        t[hot] += 5.0 + 0.05 * k
+        return {"temperature": t}
+
+    at = seconds(world, 1000, state, Level.CAUTION)
+    assert at is not None
+    first = next(v for v in world.last.violations if v.code == "TEMPERATURE")
+    assert "left_knee_joint, seconds to limit" in first.subject
+    assert first.value == pytest.approx((85.0 - 40.0 - 0.05 * at) / 0.5, rel=0.3)
+    reached = []
+    for k in range(at, 1000):
+        world.mono += 90 * MS
+        world.ros += 90 * MS
+        raw = world.tick(state=state(k)).raw_level
+        if not reached or raw > reached[-1]:
+            reached.append(raw)
+        if raw == Level.DANGER:
+            break
+    assert reached == [Level.CAUTION, Level.WARNING, Level.DANGER]
+
+
+def test_the_noise_of_steady_motors_is_no_trend() -> None:
+    world = slow_world()
+    rng = np.random.default_rng(0)
+    assert seconds(world, 600, lambda _k: {"temperature": 35.0 + rng.normal(0.0, 0.1, ROBOT.n)}, Level.CAUTION) is None
+
+
+def test_a_battery_that_drains_fast_is_announced_before_it_browns_out() -> None:
+    world = slow_world()
+    at = seconds(world, 1500, lambda k: {"battery_voltage": 50.0 - 0.005 * k}, Level.CAUTION)
+    assert at is not None
+    assert 50.0 - 0.005 * at > ROBOT.battery.warn_v, "before the voltage itself is low"
+    for k in range(at, at + 600):  # until the window holds nothing but the drain
+        world.mono += 90 * MS
+        world.ros += 90 * MS
+        world.tick(state={"battery_voltage": 50.0 - 0.005 * k})
+    left = next(v for v in world.last.violations if v.code == "BATTERY" and "seconds to brown-out" in v.subject)
+    assert left.value == pytest.approx((50.0 - 0.005 * (at + 600) - 39.0) / 0.05, rel=0.1)
+
+
+def test_a_voltage_that_sags_under_load_is_no_drain() -> None:
+    """More current, less voltage by R I: at rest the pack is where it was."""
+    world, r = slow_world(), ROBOT.battery.resistance
+    assert seconds(world, 700, lambda k: {"battery_voltage": 50.0 - r * 0.02 * k, "battery_current": 3.0 + 0.02 * k},
+                   Level.CAUTION) is None
+
+
+def test_a_slope_starts_anew_when_time_jumps() -> None:
+    trend = Trend(20.0, 0.5)
+    for k in range(20):
+        trend.add(k * NS, np.array([float(k)]))
+    slope = trend.slope()
+    assert slope is not None
+    assert slope[0] == pytest.approx(1.0)
+    trend.add(5 * NS, np.array([100.0]))
+    assert trend.slope() is None
+
+
+# --- twin
+
+
+@pytest.mark.parametrize(("twin", "level"), [
+    ({"nis": np.full(ROBOT.n, 1.0)}, Level.SAFE),
+    ({"nis": np.full(ROBOT.n, 40.0)}, Level.CAUTION),
+    ({"nis": np.full(ROBOT.n, 1e4)}, Level.WARNING),
+    ({"nis": speed(left_ankle_roll=1e4)}, Level.CAUTION),
+    ({"nis": speed(left_elbow=1e4)}, Level.WARNING),
+    ({"anomalies": ("CONTACT left arm 2 N",)}, Level.SAFE),
+    ({"anomalies": ("ACTUATOR left_elbow_joint gives 60 %",)}, Level.CAUTION),
+    ({"anomalies": ("STALE camera/head/depth",)}, Level.SAFE),
+])
+def test_a_robot_that_does_not_do_what_its_model_says(world: MonitorWorld, twin: Any, level: Level) -> None:
+    verdict = world.ticks(12, twin=twin)
+    assert verdict.level == level
+    assert bool(levels(verdict, "TWIN_RESIDUAL")) == (level > Level.SAFE)
+
+
+def prediction(world: MonitorWorld, left: float, age: float = 0.05, code: str = "SELF_COLLISION") -> Received[Any]:
+    p = TwinPrediction(world.ros + 10 * MS - round(age * NS), 3, 1.0, 0.1, 0.05, 0.1, code, left + age,
+                       first_violation_subject="left_rubber_hand and torso_link")
+    return Received(p, world.mono)
+
+
+@pytest.mark.parametrize(("left", "level"), [(0.8, Level.WARNING), (0.1, Level.DANGER), (-0.02, Level.DANGER),
+                                             (math.nan, Level.DANGER)])
+def test_an_expected_violation_is_acted_on_before_it_happens(world: MonitorWorld, left: float, level: Level) -> None:
+    verdict = world.tick(prediction=prediction(world, left))
+    assert verdict.level == level
+    assert not verdict.accept_new
+    found = next(v for v in verdict.violations if v.code == "SELF_COLLISION")
+    assert "left_rubber_hand" in found.subject
+    assert math.isnan(left) or found.value == pytest.approx(left, abs=1e-6)
+
+
+def test_an_old_prediction_means_nothing(world: MonitorWorld) -> None:
+    assert world.tick(prediction=prediction(world, 0.1, age=0.6)).level == Level.SAFE
+    old = prediction(world, 0.1)
+    assert world.tick(prediction=Received(old.value, world.mono - NS)).level == Level.SAFE
+    assert world.tick(prediction=prediction(world, math.nan, code="")).level == Level.SAFE
+
+
+def test_what_the_twin_expects_of_balance_never_stops_and_without_a_chunk_means_nothing(world: MonitorWorld) -> None:
+    expected = prediction(world, 0.05, code="SUPPORT")
+    alone = Received(replace(expected.value, chunk_seq=0), expected.mono_ns)
+    assert world.tick(prediction=alone).level == Level.SAFE
+    assert world.tick(prediction=prediction(world, 0.05, code="SUPPORT")).level == Level.WARNING
+
+
+# --- communication
+
+
+@pytest.mark.parametrize(("states", "commands", "level"), [(2, 1, Level.SAFE), (1, 1, Level.CAUTION),
+                                                           (2, 3, Level.CAUTION), (2, 8, Level.WARNING)])
+def test_rates_that_are_too_low_or_too_high(world: MonitorWorld, states: int, commands: int, level: Level) -> None:
+    heard = (("ingest/robot_state", states), ("vla/joint_command", commands))
+    verdict = world.ticks(130, heard=heard)
+    assert verdict.level == level
+    assert bool(levels(verdict, "RATE")) == (level > Level.SAFE)
+
+
+def test_a_gate_that_does_not_hear_this_monitor(world: MonitorWorld) -> None:
+    status = GateStatus(world.ros, "holding", "NO_PERMIT", 0, 0, (), 1, 0, 0.0, 0.5)
+    verdict = world.tick(gate=Received(status, world.mono))
+    assert verdict.level == Level.WARNING
+    assert levels(verdict, "NO_PERMIT")
+    fine = replace(status, reason="NO_COMMAND", permit_age=0.012)
+    assert MonitorWorld().tick(gate=Received(fine, 100 * NS)).violations is not None
+    assert not levels(world.tick(gate=Received(fine, world.mono)), "NO_PERMIT")
+
+
+# --- posture
+
+
+def pressed(world: MonitorWorld) -> Any:
+    return world.beat("panel", True, 1)
+
+
+def test_an_emergency_crouches_while_the_robot_stands(world: MonitorWorld) -> None:
+    assert world.tick().posture == Posture.HOLD
+    assert world.tick(estops=pressed(world)).posture == Posture.CROUCH
+    assert world.tick(twin={"support_margin": -0.03}).posture == Posture.HOLD, "not sure: nothing is lowered"
+    assert world.tick(twin={"support_margin": 0.05}).posture == Posture.CROUCH
+
+
+def test_a_fall_that_cannot_be_avoided_is_an_emergency_with_the_fall_posture(world: MonitorWorld) -> None:
+    out = [world.tick(twin={"support_margin": 0.08 - 0.03 * k}) for k in range(10)]
+    assert out[-1].level == Level.EMERGENCY
+    assert out[-1].posture == Posture.FALL
+    assert out[3].level < Level.EMERGENCY, "still inside"
+    verdict = world.ticks(5, twin={"support_margin": 0.08})
+    assert verdict.posture == Posture.FALL, "nobody gets up half-way down"
+
+
+def test_a_capture_point_that_comes_back_is_no_fall(world: MonitorWorld) -> None:
+    """Outside by more than the threshold, but each tick nearer: a robot that is caught, or an estimate that settles."""
+    for k in range(10):
+        assert world.tick(twin={"support_margin": -0.2 + 0.012 * k}).raw_level <= (
+            Level.EMERGENCY if k < 1 else Level.DANGER)
+
+
+def test_a_robot_that_lies_falls_and_without_a_twin_nothing_is_lowered(world: MonitorWorld) -> None:
+    lean = np.array([math.cos(0.6), 0.0, math.sin(0.6), 0.0])
+    assert world.ticks(3, state={"orientation": lean}).posture == Posture.FALL
+    blind = MonitorWorld()
+    blind.settle()
+    silent = Received(blind.inputs().twin.value, blind.mono - NS)  # type: ignore[union-attr]
+    assert blind.without(estops=pressed(blind), twin=silent).posture == Posture.HOLD
+
+
+def test_one_wild_sample_does_not_choose_the_fall(world: MonitorWorld) -> None:
+    world.tick(estops=pressed(world))
+    assert world.tick(twin={"support_margin": -0.5}).posture == Posture.HOLD
+    assert world.tick().posture == Posture.CROUCH
+
+
+def test_calm_inputs_with_everything_connected_stay_safe() -> None:
+    world = at_table()
+    for k in range(300):
+        status = GateStatus(world.ros, "passing", "", k, 0, (), k, 0, 0.0, 0.012)
+        verdict = world.tick(
+            state={"foot_force": np.array([[0, 0, 160.0], [0, 0, 160.0]])}, gate=Received(status, world.mono),
+            command=command(world, ROBOT.stand[UPPER]), prediction=prediction(world, math.nan, code=""),
+            heard=(("ingest/robot_state", 2), ("vla/joint_command", 1)))
+        assert verdict.level == Level.SAFE, verdict.cause

@@ -1,0 +1,63 @@
+"""The recorder leaves out pictures first, says what it left out, and ends before a disk is full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from test_recording import KIND, START, sample
+
+from humanoid_core.timing import MS
+from humanoid_replay.reader import BagReader
+from humanoid_replay.recorder import MIB, Recorder, Room
+
+IMAGE = "sensor_msgs/msg/Image"
+
+
+def names(path: Path) -> dict[str, int]:
+    with BagReader(path) as bag:
+        return {t.name: t.count for t in bag.topics}
+
+
+def feed(recorder: Recorder, count: int, picture: bytes = b"\0" * 1000) -> None:
+    for k in range(count):
+        recorder.write("joint_states", KIND, START + k * 10 * MS, sample(k))
+        if k % 10 == 0:
+            recorder.write("camera/head/image_raw", IMAGE, START + k * 10 * MS, picture)
+
+
+def test_everything_is_kept_while_there_is_room_and_in_order_of_arrival(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "bag", free=lambda: 1 << 40) as recorder:
+        for k in (2, 0, 1, 5, 4, 3):
+            recorder.write("joint_states", KIND, START + k * MS, sample(k))
+    assert recorder.account.complete
+    with BagReader(tmp_path / "bag") as bag:
+        stamps = [r.stamp_ns for r in bag.messages()]
+    assert stamps == sorted(stamps)
+    assert len(stamps) == 6
+
+
+def test_a_slow_disk_costs_pictures_first_and_says_so(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "bag", room=Room(waiting=5000), free=lambda: 1 << 40)
+    with recorder._busy:  # the disk does not answer
+        feed(recorder, 60, picture=b"\0" * 3000)
+    recorder.close()
+    assert recorder.account.pictures_left_out > 0
+    assert not recorder.account.lost
+    assert names(tmp_path / "bag")["/joint_states"] == 60
+
+
+def test_a_nearly_full_disk_costs_pictures_and_a_full_one_ends_the_recording_whole(tmp_path: Path) -> None:
+    left = [100 * MIB]
+    recorder = Recorder(tmp_path / "bag", free=lambda: left[0])
+    recorder._look_at_disk()
+    feed(recorder, 50)
+    assert recorder.account.pictures_left_out == 5
+    left[0] = 10 * MIB
+    with recorder._busy:
+        recorder._look_at_disk()
+    recorder.write("joint_states", KIND, START, sample(0))
+    recorder.close()
+    assert "the disk is full" in recorder.account.why
+    assert recorder.account.lost["joint_states"] >= 1
+    with BagReader(tmp_path / "bag") as bag:
+        assert not bag.remarks

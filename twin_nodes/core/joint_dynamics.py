@@ -1,0 +1,63 @@
+"""The joints' equation of motion with the base held where it is: M(q) a + b(q, v) = torque + disturbance.
+
+b holds gravity, Coriolis and centrifugal terms (Featherstone 2008, ch. 5 and 6, as MuJoCo computes them). Gravity is
+given in the base's frame, so that a leaning robot needs no second model; accelerations of the base itself are left to
+the disturbance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import mujoco
+import numpy as np
+
+from humanoid_core.kinematics import GRAVITY, joint_addresses
+from humanoid_core.physics import build_model
+from humanoid_core.robot_model import Array, RobotModel
+
+LEVEL: Array = np.array([0.0, 0.0, -GRAVITY])
+
+
+@dataclass(frozen=True)
+class Motion:
+    """``mass`` (n, n) kg m^2, its ``inverse`` with the diagonal ``give`` (n,), ``bias`` (n,) N m."""
+
+    mass: Array
+    inverse: Array
+    give: Array
+    bias: Array
+
+
+class JointDynamics:
+    """Scratch space of its own; not for use from two threads at once."""
+
+    def __init__(self, robot: RobotModel) -> None:
+        self.model = build_model(replace(robot, base_fixed=True))
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+        self.data = mujoco.MjData(self.model)
+        self._qpos, self._dof = joint_addresses(self.model, robot.joint_names)
+        mujoco.mj_kinematics(self.model, self.data)
+        #: A robot that is bolted down keeps the gravity of its own model.
+        self._turn = None if robot.base_fixed else self.data.body(robot.base_link).xmat.reshape(3, 3).copy()
+        # The inertia matrix comes as the rows of its lower triangle (MuJoCo, "M_rownnz, M_rowadr, M_colind").
+        self._row = np.repeat(np.arange(self.model.nv), self.model.M_rownnz)
+        self._column = np.array(self.model.M_colind)
+        self._full = np.zeros((self.model.nv, self.model.nv))
+        self._pick = np.ix_(self._dof, self._dof)
+
+    def at(self, q: Array, v: Array, gravity: Array = LEVEL) -> Motion:
+        """q, v (n,); ``gravity`` (3,) m/s^2 in the base's frame."""
+        m, d = self.model, self.data
+        d.qpos[self._qpos], d.qvel[self._dof] = q, v
+        if self._turn is not None:
+            m.opt.gravity[:] = self._turn @ gravity
+        mujoco.mj_kinematics(m, d)
+        mujoco.mj_comPos(m, d)
+        mujoco.mj_makeM(m, d)
+        mujoco.mj_comVel(m, d)
+        mujoco.mj_rne(m, d, 0, d.qfrc_bias)
+        self._full[self._row, self._column] = self._full[self._column, self._row] = d.M
+        mass = self._full[self._pick]
+        inverse = np.linalg.inv(mass)
+        return Motion(mass, inverse, inverse.diagonal(), d.qfrc_bias[self._dof])

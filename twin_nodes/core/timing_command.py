@@ -1,0 +1,97 @@
+"""How long a command takes to act: the shift at which commands explain the torque that the drives report.
+
+For each candidate delay, r = measured torque - share of the bias - [kp (q*(t - delay) - q) + kd (v*(t - delay) - v) +
+effort*], without its slow part, squared, weighted by what the sensors' noise does to it and summed with a fading
+memory. The smallest sum wins, refined by the parabola through it and its neighbours. Where nothing moves every shift
+explains the same: then the last answer stays.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+
+import numpy as np
+
+from humanoid_core.robot_model import Array, RobotModel
+from humanoid_core.timing import MS, NS
+from twin_nodes.core.drives import Drive
+from twin_nodes.core.estimator import EstimatorConfig
+
+#: Candidates, s. Memory of the sums and of the slow part, s.
+CANDIDATES: Array = np.arange(0.0, 0.081, 0.004)
+MEMORY, SLOW = 1.0, 0.5
+#: One sample in so many is looked at: neighbours tell the same.
+EACH = 4
+#: The worst candidate must be so much worse than the best one, in units of its noise, before anything is told.
+CONTRAST = 100.0
+
+
+class CommandDelay:
+    """``add`` every measurement; ``delay`` is in s, NaN while unknown."""
+
+    def __init__(self, robot: RobotModel, config: EstimatorConfig) -> None:
+        self.robot, self._config = robot, config
+        self.clear()
+
+    def clear(self) -> None:
+        self.delay = float("nan")
+        self._drives: deque[tuple[int, Drive]] = deque(maxlen=40)
+        self._slow: Array | None = None
+        self._sums = np.zeros(len(CANDIDATES))
+        self._weight = 0.0
+        self._turn = self._used_ns = 0
+        self._last: tuple[int, Array, Array] | None = None
+
+    def command(self, stamp_ns: int, drive: Drive) -> None:
+        """Set-points that were sent at ``stamp_ns``."""
+        if not self._drives or stamp_ns > self._drives[-1][0]:
+            self._drives.append((stamp_ns, drive))
+
+    def add(self, stamp_ns: int, q: Array, v: Array, effort: Array, carried: Array) -> None:
+        """Raw measurements (n,), and what the drives carry by themselves (share of the bias, N m)."""
+        last, self._last = self._last, (stamp_ns, q, v)
+        self._turn = (self._turn + 1) % EACH
+        if self._turn:
+            return
+        if last is None or not self._drives or not 0 < stamp_ns - last[0] <= 50 * MS:
+            self._slow = None
+            return
+        # The torque is a mean over the time since the sample before.
+        middle = (stamp_ns + last[0]) // 2
+        stamps = [s for s, _ in self._drives]
+        rows = [bisect_right(stamps, middle - round(c * NS)) - 1 for c in CANDIDATES]
+        if rows[-1] < 0 or middle - stamps[-1] > 100 * MS:
+            self._slow = None
+            return
+        shown = [self._drives[k][1] for k in rows]
+        on = shown[-1].on & np.isfinite(effort) & np.isfinite(q + v)
+        if not on.any():
+            return
+        kp, kd = shown[0].kp, shown[0].kd
+        goal, speed = np.array([d.position for d in shown]), np.array([d.velocity for d in shown])
+        push = np.array([d.effort for d in shown])
+        asked = kp * (goal - 0.5 * (q + last[1])) + kd * (speed - 0.5 * (v + last[2])) + push
+        rest = np.where(on, effort - carried - asked, 0.0)
+        dt = (stamp_ns - self._used_ns) / NS if self._slow is not None else 0.0
+        self._used_ns = stamp_ns
+        if self._slow is None:
+            self._slow = rest
+        self._slow = self._slow + min(dt / SLOW, 1.0) * (rest - self._slow)
+        c = self._config
+        noise = 0.5 * (kp * c.position_noise) ** 2 + 0.5 * (kd * c.velocity_noise) ** 2 + c.effort_noise**2
+        fade = np.exp(-dt / MEMORY)
+        self._sums = fade * self._sums + (np.where(on, (rest - self._slow) ** 2 / noise, 0.0)).sum(axis=1)
+        self._weight = fade * self._weight + float(on.sum())
+        self._choose()
+
+    def _choose(self) -> None:
+        best = int(np.argmin(self._sums))
+        scale = max(float(self._sums[best]) / max(self._weight, 1.0), 1.0)
+        if float(self._sums.max() - self._sums[best]) < CONTRAST * scale:
+            return
+        shift = 0.0
+        if 0 < best < len(CANDIDATES) - 1:
+            a, b, c = self._sums[best - 1:best + 2]
+            shift = 0.5 * float(a - c) / max(float(a - 2.0 * b + c), 1e-9)
+        self.delay = float(CANDIDATES[best]) + shift * float(CANDIDATES[1] - CANDIDATES[0])
