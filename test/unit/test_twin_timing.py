@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from humanoid_bench.twin_estimate import delay_figures
 from humanoid_core.robot import load_robot
+from humanoid_core.ticks import TickClock
 from humanoid_core.timing import MS, NS
-from twin_nodes.core.timing import SourceDelay, TickClock
+from twin_nodes.core.timing import SourceDelay
 
 
 def feed(source: SourceDelay, rng: np.random.Generator, seconds: float, start_ns: int, delay: float,
