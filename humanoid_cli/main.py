@@ -54,11 +54,14 @@ def up(
     namespace: Annotated[str, typer.Option(help="Puts every node and topic under this name.")] = "",
     record: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Record everything into a new bag.")] = None,
     bag: Annotated[Path | None, typer.Option(help="Recording to play, for the graph 'bag'.")] = None,
+    metrics: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
+                                        help="Port of the Prometheus endpoint, 0: none.")] = 0,
 ) -> None:
     """Run a graph of nodes without `launch`; Ctrl-C ends all of them."""
     from humanoid_cli.up import up as run_graph
 
-    raise typer.Exit(run_graph(graph, robot, seed, settings or [], namespace, record=record, bag=bag))
+    raise typer.Exit(run_graph(graph, robot, seed, settings or [], namespace, record=record, bag=bag,
+                              view={"metrics": metrics}))
 
 
 @app.command()

@@ -22,6 +22,7 @@ ARGUMENTS = (
     ("seed", "7", "places the simulated objects and seeds the noise"),
     ("bag", "", "with backend:=bag: the recording to play, '' when something else plays one"),
     ("record", "", "folder of a recording of everything, '' for none"),
+    ("metrics", "0", "port of the Prometheus endpoint, 0 for none"),
     ("namespace", "", "puts every node and topic under this name"),
     ("set", "", "parameters: 'node.key=value node.key=value'"),
 )
@@ -76,7 +77,7 @@ def _nodes(context):
         raise RuntimeError(f"backend:={backend}: there is no such graph here; backends: {', '.join(there)}")
     taken = load_graph(name).arguments
     values = {"robot": given["robot"], "seed": int(given["seed"]), "record": given["record"],
-              "bag": given["bag"]}
+              "bag": given["bag"], "metrics": int(given["metrics"])}
     graph = load_graph(name, {k: v for k, v in values.items() if k in taken},
                        [parse_setting(text) for text in given["set"].split()])
     return node_actions(graph, given["namespace"])

@@ -25,7 +25,7 @@ BUILD = ROOT / "build" / "venv"
 STAMPS = VENV / "stamps"
 NODE_PACKAGES = (
     ["humanoid_core", "humanoid_ros", "humanoid_bench", "humanoid_cli", "sim_nodes", "twin_nodes", "vla_nodes",
-     "safety_nodes", "replay"]
+     "safety_nodes", "view_nodes", "replay"]
 )
 GL_PACKAGES = "libegl1 libgl1-mesa-dri libegl-mesa0"
 COMPILER_PACKAGES = "build-essential"

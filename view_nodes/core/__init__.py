@@ -1,0 +1,1 @@
+"""What is shown, without ROS, clock or log."""
