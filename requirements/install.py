@@ -25,7 +25,7 @@ BUILD = ROOT / "build" / "venv"
 STAMPS = VENV / "stamps"
 NODE_PACKAGES = (
     ["humanoid_core", "humanoid_ros", "humanoid_bench", "humanoid_cli", "sim_nodes", "twin_nodes", "vla_nodes",
-     "safety_nodes", "view_nodes", "replay"]
+     "safety_nodes", "view_nodes", "robot_nodes", "replay"]
 )
 GL_PACKAGES = "libegl1 libgl1-mesa-dri libegl-mesa0"
 COMPILER_PACKAGES = "build-essential"
@@ -165,7 +165,7 @@ def main() -> int:
 def install(with_dev: bool) -> int:
     """Run the steps whose inputs changed; 0, or 1 with the reason on stderr."""
     ros = [] if ros_is_sourced() else ["run.txt", "build.txt"]
-    base, policies, dev = [*ros, "libraries.txt"], ["policies.txt"], ["dev.txt"]
+    base, policies, dev = [*ros, "libraries.txt"], ["policies.txt"], ["dev.txt", "unitree.txt"]
     steps = [
         ("virtual environment", "venv", sys.version, make_venv),
         ("C++ compiler and off-screen OpenGL", "system", "1", lambda: (check_compiler(), check_gl())),

@@ -1,0 +1,1 @@
+"""What a bridge decides, without ROS, DDS, clock or log."""

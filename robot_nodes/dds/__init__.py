@@ -1,0 +1,1 @@
+"""DDS beside ROS: the vendor's types as IDL dataclasses, and readers and writers of them."""
