@@ -64,8 +64,17 @@ def replay_command(
 def figures_of(report: ReplayReport) -> dict[str, Figure]:
     speed = report.recorded_s / max(report.took_s, 1e-9)
     outputs = sum(report.counts.values())
-    return {"replay_speed": Figure(speed, "x real time", 20.0, report.inputs),
+    rows = {"replay_speed": Figure(speed, "x real time", 20.0, report.inputs),
             "replay_outputs": Figure(outputs, "", None, outputs)}
+    for name, seconds in parts(report).items():
+        rows[f"replay_speed_{name}"] = Figure(report.recorded_s / max(seconds, 1e-9), "x real time", None,
+                                              report.inputs)
+    return rows
+
+
+def parts(report: ReplayReport) -> dict[str, float]:
+    """Seconds in each stage's core, and in reading and writing ('bag')."""
+    return {**report.stages_s, "bag": max(report.took_s - sum(report.stages_s.values()), 0.0)}
 
 
 def _tell(report: ReplayReport) -> None:
@@ -76,5 +85,6 @@ def _tell(report: ReplayReport) -> None:
     for line in report.remarks:
         typer.echo(line)
     typer.echo(f"{report.inputs} messages, {report.recorded_s:.1f} s of recording through {','.join(report.ran)} in "
-               f"{report.took_s:.1f} s ({report.recorded_s / max(report.took_s, 1e-9):.1f} x real time)")
+               f"{report.took_s:.1f} s ({report.recorded_s / max(report.took_s, 1e-9):.1f} x real time: "
+               f"{', '.join(f'{name} {seconds:.1f} s' for name, seconds in parts(report).items())})")
     typer.echo(f"sha256 {report.hash}")

@@ -6,31 +6,52 @@ serializations of one message differ; here gaps are zero and nothing follows the
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from rclpy.serialization import serialize_message
-
+from humanoid_replay.codec import HEADER, Unsupported, decoder, encoder
 from humanoid_replay.definitions import typestore
-from humanoid_replay.reader import MOST_SLACK
 
-#: Type -> bytes behind its end that fitted before; only saves attempts.
-_slack: dict[str, int] = {}
+#: Bytes that a message may carry behind its end: Fast DDS reserves 4 for each empty sequence and does not fill them.
+MOST_SLACK = 64
+_encoders: dict[str, Callable[[Any], bytes]] = {}
+_decoders: WeakKeyDictionary[Any, dict[str, Callable[[bytes], tuple[Any, int]]]] = WeakKeyDictionary()
 
 
-def decode(data: bytes, kind: str) -> Any:
-    """The message in CDR ``data``, which may carry slack behind its end; raises what the decoder raises."""
-    store, usual = typestore(), _slack.get(kind, 0)
-    with suppress(Exception):
-        return store.deserialize_cdr(data[: len(data) - usual], kind)
-    for slack in range(0, min(MOST_SLACK, len(data) - 4) + 1, 4):
-        with suppress(Exception):
-            message = store.deserialize_cdr(data[: len(data) - slack], kind)
-            _slack[kind] = slack
-            return message
-    return store.deserialize_cdr(data, kind)
+def decode(data: bytes, kind: str, store: Any = None) -> Any:
+    """The message in CDR ``data``, which may carry slack behind its end; ValueError when it is damaged.
+
+    ``store``: the definitions, those of the suite when None.
+    """
+    store = store or typestore()
+    functions = _decoders.setdefault(store, {})
+    if kind not in functions:
+        functions[kind] = _decoder(store, kind)
+    try:
+        message, end = functions[kind](data)
+    except Exception as error:
+        raise ValueError(f"a {kind} that cannot be decoded: {error}") from None
+    if not end <= len(data) <= end + MOST_SLACK + 3:
+        raise ValueError(f"a {kind} of {len(data)} bytes that ends at byte {end}")
+    return message
 
 
 def canonical(message: Any, kind: str) -> bytes:
     """CDR bytes of a ROS ``message``, the same in every process."""
-    return bytes(typestore().serialize_cdr(decode(serialize_message(message), kind), kind))
+    function = _encoders.get(kind)
+    if function is None:
+        function = _encoders[kind] = encoder(typestore().fielddefs, kind)
+    return function(message)
+
+
+def _decoder(store: Any, kind: str) -> Callable[[bytes], tuple[Any, int]]:
+    """What is of another byte order, or has fields of a rare kind, is left to rosbags."""
+    def whole(data: bytes) -> tuple[Any, int]:
+        return store.deserialize_cdr(data, kind), len(data)
+
+    try:
+        fast = decoder(store.fielddefs, store.types, kind)
+    except Unsupported:
+        return whole
+    return lambda data: fast(data) if data[:2] == HEADER[:2] else whole(data)

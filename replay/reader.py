@@ -16,17 +16,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.highlevel import AnyReader
 
 from humanoid_core.timing import NS
+from humanoid_replay.cdr import decode
 from humanoid_replay.definitions import typestore
 from humanoid_replay.errors import BagError
 from humanoid_replay.salvage import salvage
 
 __all__ = ["BagError", "BagReader", "BagTopic", "Record"]
 
-#: Bytes that a message may carry behind its end.
-MOST_SLACK = 64
 STORAGE = (".mcap", ".db3", ".bag")
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 MAGIC = {MCAP_MAGIC: ".mcap", b"SQLite format 3\0": ".db3", b"#ROSBAG V2.0": ".bag"}
@@ -58,7 +57,6 @@ class BagReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._reader: Any = None
-        self._slack: dict[str, int] = {}
         self._lost: list[str] = []
         self._undecoded: Counter[str] = Counter()
         self._rescued: Path | None = None
@@ -147,20 +145,7 @@ class BagReader:
             yield connection.topic, connection.msgtype, int(stamp_ns), bytes(data)
 
     def _decode(self, data: bytes, kind: str) -> Any:
-        """Fast DDS reserves 4 bytes for each empty sequence that it does not fill; rosbags takes what is left at the
-        end for damage, so it is cut off. The amount is tried first that fitted this type before."""
-        usual = self._slack.get(kind, 0)
-        try:
-            return self._reader.deserialize(data[: len(data) - usual], kind)
-        except AnyReaderError:
-            if not self._reader.is2:
-                raise
-        for slack in range(0, min(MOST_SLACK, len(data) - 4) + 1, 4):
-            with suppress(AnyReaderError):
-                message = self._reader.deserialize(data[: len(data) - slack], kind)
-                self._slack[kind] = slack
-                return message
-        return self._reader.deserialize(data, kind)
+        return decode(data, kind, self._reader.typestore) if self._reader.is2 else self._reader.deserialize(data, kind)
 
     def _raw(self, topics: Collection[str] | None) -> Iterator[tuple[Any, int, bytes]]:
         wanted = [c for c in self._reader.connections if topics is None or c.topic in topics]

@@ -7,10 +7,12 @@ The same recording with the same settings gives the same messages, bit for bit.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,7 @@ class ReplayReport:
     inputs: int = 0
     recorded_s: float = 0.0  # between the inputs that were used, without what was left out
     took_s: float = 0.0
+    stages_s: dict[str, float] = field(default_factory=dict)  # of took_s, in each core; the rest reads and writes
 
 
 def make_stages(through: Iterable[str], robot: RobotModel, settings: Settings = ()) -> list[Stage]:
@@ -112,7 +115,7 @@ def replay(path: Path, stages: list[Stage], robot: RobotModel, out: BagWriter | 
     BagError when the recording cannot be read or holds nothing that any stage could use.
     """
     started = time.perf_counter()
-    with BagReader(path) as bag:
+    with BagReader(path) as bag, _seldom_collected():
         report = ReplayReport()
         mapping = mapping or Names()
         names = mapping.topics(bag, topic_names(bag, namespace))
@@ -153,8 +156,21 @@ def replay(path: Path, stages: list[Stage], robot: RobotModel, out: BagWriter | 
         report.remarks.append(f"ingest made no robot state for '{robot.name}': is this the recording of another robot? "
                               f"refused: {report.refusals or 'nothing'}")
     report.hash, report.counts = runner.digest.hexdigest(), dict(sorted(runner.counts.items()))
+    report.stages_s = {stage.name: runner.spent_s[stage.name] for stage in running}
     report.took_s = time.perf_counter() - started
     return report
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """A replay makes many objects and hardly a cycle among them; the collector would go through all of them again and
+    again."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Wires:
@@ -179,6 +195,7 @@ class _Runner:
         self.stages, self.wires, self.out = stages, wires, out
         self.digest = hashlib.sha256()
         self.counts: dict[str, int] = {}
+        self.spent_s = dict.fromkeys((s.name for s in stages), 0.0)
         self._next_ns: int | None = None
         self._count = 0
         self._last_ns = self.span_ns = 0
@@ -210,7 +227,10 @@ class _Runner:
 
     def _hand(self, stages: Iterable[Stage], topic: str, value: Any, now_ns: int) -> None:
         for stage in stages:
-            for name, said in stage.on(topic, value, now_ns):
+            begin = time.perf_counter()
+            answer = stage.on(topic, value, now_ns)
+            self.spent_s[stage.name] += time.perf_counter() - begin
+            for name, said in answer:
                 self._say(name, said, now_ns)
 
     def remind(self, topic: str, value: Any, now_ns: int) -> None:
@@ -221,7 +241,10 @@ class _Runner:
 
     def _tick(self, now_ns: int) -> None:
         for stage in self.stages:
-            for name, said in stage.tick(now_ns, self._count):
+            begin = time.perf_counter()
+            answer = stage.tick(now_ns, self._count)
+            self.spent_s[stage.name] += time.perf_counter() - begin
+            for name, said in answer:
                 self._say(name, said, now_ns)
         self._count += 1
 
