@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Taken:
 
     reason: str = ""
     stamp_ns: int = 0
-    position: Array = EMPTY
+    position: Array = field(default_factory=lambda: EMPTY)
     joints: JointSample | None = None
     imu: ImuSample | None = None
     motors: MotorSample | None = None

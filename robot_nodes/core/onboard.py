@@ -82,7 +82,7 @@ class Onboard:
         if self._arm:
             if silent:
                 return "the onboard controller does not answer"
-            if self.fsm not in self.spec.run:
+            if self.fsm not in self.spec.run and (self.fsm is None or self.fsm != self._wanted):
                 return f"the onboard controller is in state {self.fsm}; arm_sdk needs one of {list(self.spec.run)}"
             return ""
         if silent or self.service is None:
