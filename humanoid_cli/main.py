@@ -56,11 +56,17 @@ def up(
     bag: Annotated[Path | None, typer.Option(help="Recording to play, for the graph 'bag'.")] = None,
     metrics: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
                                         help="Port of the Prometheus endpoint, 0: none.")] = 0,
+    driver: Annotated[str, typer.Option(help="Way to a real robot, for the graph 'real'.")] = "",
+    interface: Annotated[str, typer.Option(help="Network interface to a real robot.")] = "",
+    no_actuate: Annotated[bool, typer.Option("--no-actuate", help="Dry run on a real robot: everything but the last "
+                                             "publication.")] = False,
 ) -> None:
     """Run a graph of nodes without `launch`; Ctrl-C ends all of them."""
     from humanoid_cli.up import up as run_graph
 
+    way = {k: v for k, v in (("driver", driver), ("interface", interface)) if v}
     raise typer.Exit(run_graph(graph, robot, seed, settings or [], namespace, record=record, bag=bag,
+                              way={**way, **({"actuate": False} if no_actuate else {})},
                               view={"metrics": metrics}))
 
 

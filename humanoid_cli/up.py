@@ -31,11 +31,14 @@ def prefixed(console: Console, graph: Graph) -> Callable[[str, str], None]:
 
 def up(graph_name: str, robot: str | None, seed: int | None, settings: list[str], namespace: str,
        console: Console | None = None, record: Path | None = None,
-       bag: Path | None = None, view: dict[str, int | bool] | None = None) -> int:
-    """Run a graph until Ctrl-C (0) or until a required node ends (1). ``view``: its arguments of those who look on."""
+       bag: Path | None = None, view: dict[str, int | bool] | None = None,
+       way: dict[str, str | bool] | None = None) -> int:
+    """Run a graph until Ctrl-C (0) or until a required node ends (1). ``view``: its arguments of those who look on;
+    ``way``: those of the way to a real robot."""
     console = console or Console(highlight=False)
     named = (("robot", robot), ("seed", seed), ("record", record and str(record)), ("bag", bag and str(bag)))
     given = {k: v for k, v in named if v is not None} | {k: v for k, v in (view or {}).items() if v}
+    given |= way or {}
     graph = load_graph(graph_name, given, [parse_setting(s) for s in settings])
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

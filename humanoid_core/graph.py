@@ -66,7 +66,8 @@ class NodeEntry(Strict):
     required: Annotated[bool, Field(strict=True)] = True
     after: list[Name] = Field(default_factory=list)
     nice: Annotated[int, Field(strict=True, ge=0, le=19)] = 0
-    when: Name | None = None  # the argument without which this node is left out
+    #: The argument without which this node is left out; 'argument=value': left out unless it has this value.
+    when: Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9_]*(=[A-Za-z0-9_]+)?$")] | None = None
 
     @model_validator(mode="after")
     def _gate_stays_down(self) -> NodeEntry:
@@ -229,14 +230,32 @@ def _fill_arguments(file: GraphFile, path: Path, given: dict[str, Scalar]) -> di
 def _without_unwanted(path: Path, file: GraphFile, values: Mapping[str, Scalar]) -> GraphFile:
     """The file without nodes whose argument is empty, 0 or false; nobody waits for those."""
     for i, entry in enumerate(file.nodes):
-        if entry.when is not None and entry.when not in file.arguments:
+        if entry.when is not None and entry.when.partition("=")[0] not in file.arguments:
             raise GraphError(path, f"nodes[{i}].when", entry.when,
                              f"no such argument; {nearest(entry.when, list(file.arguments))}")
-    gone = {n.name for n in file.nodes if n.when is not None and not values[n.when]}
+    _known_choices(path, file, values)
+    gone = {n.name for n in file.nodes if n.when is not None and not _wanted(n.when, values)}
     kept = [n.model_copy(update={"after": [a for a in n.after if a not in gone]})
             for n in file.nodes if n.name not in gone]
     return file.model_copy(update={"nodes": kept})
 
+
+def _wanted(when: str, values: Mapping[str, Scalar]) -> bool:
+    argument, equals, value = when.partition("=")
+    return str(values[argument]) == value if equals else bool(values[argument])
+
+
+def _known_choices(path: Path, file: GraphFile, values: Mapping[str, Scalar]) -> None:
+    """An argument that nodes compare with has one of their values, its default, or 'none'."""
+    choices: dict[str, list[str]] = {}
+    for entry in file.nodes:
+        argument, equals, value = (entry.when or "").partition("=")
+        if equals:
+            choices.setdefault(argument, [str(file.arguments[argument]), "none"]).append(value)
+    for argument, known in choices.items():
+        if str(values[argument]) not in known:
+            raise GraphError(path, f"arguments.{argument}", values[argument],
+                             f"must be one of {', '.join(sorted(set(known)))}")
 
 def _ordered(path: Path, file: GraphFile) -> list[NodeEntry]:
     """Nodes with each after the ones it waits for, otherwise as in the file."""

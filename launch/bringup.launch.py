@@ -21,6 +21,9 @@ ARGUMENTS = (
     ("backend", "mujoco", "mujoco, gazebo, real or bag"),
     ("seed", "7", "places the simulated objects and seeds the noise"),
     ("bag", "", "with backend:=bag: the recording to play, '' when something else plays one"),
+    ("driver", "unitree", "with backend:=real: unitree, or none when something else speaks to the robot"),
+    ("interface", "", "with backend:=real: network interface to the robot, '' for the one that DDS chooses"),
+    ("actuate", "true", "with backend:=real: false is a dry run, everything but the last publication"),
     ("record", "", "folder of a recording of everything, '' for none"),
     ("metrics", "0", "port of the Prometheus endpoint, 0 for none"),
     ("namespace", "", "puts every node and topic under this name"),
@@ -68,6 +71,12 @@ def _end_all(name):
     return on_exit
 
 
+def _truth(text):
+    if text not in ("true", "false"):
+        raise RuntimeError(f"actuate:={text}: must be true or false")
+    return text == "true"
+
+
 def _nodes(context):
     given = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     backend = given["backend"]
@@ -78,6 +87,7 @@ def _nodes(context):
     taken = load_graph(name).arguments
     values = {"robot": given["robot"], "seed": int(given["seed"]), "record": given["record"],
               "bag": given["bag"], "metrics": int(given["metrics"])}
+    values |= {"driver": given["driver"], "interface": given["interface"], "actuate": _truth(given["actuate"])}
     graph = load_graph(name, {k: v for k, v in values.items() if k in taken},
                        [parse_setting(text) for text in given["set"].split()])
     return node_actions(graph, given["namespace"])

@@ -45,6 +45,14 @@ def test_the_folder_of_the_configuration_is_known_to_every_graph() -> None:
     assert file.is_file()
 
 
+def test_a_node_may_wait_for_one_value_of_an_argument() -> None:
+    assert "unitree_bridge" in [n.name for n in load_graph("real").nodes]
+    assert "unitree_bridge" not in [n.name for n in load_graph("real", {"driver": "none"}).nodes]
+    with pytest.raises(GraphError, match=r"real.yaml: arguments.driver = 'unitre': must be one of none, .*unitree"):
+        load_graph("real", {"driver": "unitre"})
+    assert load_graph("real", {"actuate": False}).node("unitree_bridge").parameters["actuate"] is False
+
+
 def test_settings_override_parameters() -> None:
     graph = graph_from_data(TWO, FILE, settings=[parse_setting("late.seed=5"), parse_setting("late.noise=0.5")])
     assert graph.node("late").parameters == {"seed": 5, "noise": 0.5}
