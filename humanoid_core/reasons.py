@@ -61,7 +61,7 @@ REASONS: dict[str, str] = {
     "NO_TWIN": "no fresh twin state",
     "EXHAUSTED": "the chunk ended and no new one came",
     # bridge to a real robot
-    "BAD_CRC": "a frame of the robot does not match its checksum; is the network sound, the interface definition right?",
+    "BAD_CRC": "a frame of the robot does not match its checksum; is the network sound?",
     "WRONG_ROBOT": "the robot is another variant than the robot file is for; nothing is sent to it",
     "TICK_BACK": "the robot's counter ran backwards",
     "ONBOARD": "the robot's onboard controller is not in a state that takes these commands, or does not answer",
