@@ -24,6 +24,7 @@ from vla_nodes.core.instruction import Refusal
 from vla_nodes.core.policy import Observation
 from vla_nodes.core.postures import PostureError
 from vla_nodes.core.session import Answer, Look, Session, SessionParams
+from vla_nodes.core.steps import Steps
 from vla_nodes.params import VlaParams
 
 STATE, IMAGE, DEPTH, INFO = ("ingest/robot_state", "camera/head/image_raw", "camera/head/depth",
@@ -35,7 +36,7 @@ THINKING = 0.08
 
 
 class VlaStage:
-    """``backend``: another one than the parameters name."""
+    """``backend``: another one than the parameters name; ``thinking`` s from a look to its chunk."""
 
     name = "vla"
     inputs: tuple[str, ...] = (STATE, IMAGE, DEPTH, INFO, PERMIT, GATE, INSTRUCTION)
@@ -50,10 +51,12 @@ class VlaStage:
             self.backend = backend or make_backend(p.backend, robot, p.policy, p.server)
         except (PostureError, ContractError) as error:
             raise ParameterError(f"vla_policy: backend = '{p.backend}': {error}") from None
-        self.session = Session(robot, self.backend.policy_id, self.backend.period,
-                               SessionParams(p.timeout, p.patience, p.settle, p.permit_age, p.resumes),
-                               ExecutionParams(fade=p.fade, hold=p.hold, max_age=p.max_age, ensemble=p.ensemble))
+        self.session = Steps(Session(
+            robot, self.backend.policy_id, self.backend.period,
+            SessionParams(p.timeout, p.patience, p.settle, p.permit_age, p.resumes),
+            ExecutionParams(fade=p.fade, hold=p.hold, max_age=p.max_age, ensemble=p.ensemble)))
         self.gather = Gather(robot.n, self.backend.gather(GatherParams(p.picture_age, p.state_age, p.skew)))
+        self.thinking = THINKING
         self._thinking: tuple[int, Answer] | None = None
         self._told = ""
 
@@ -93,7 +96,7 @@ class VlaStage:
         if look is not None:
             answer = self._answer(look, now_ns)
             # what was refused, or not seen, is known at once
-            later = now_ns + (round(THINKING * NS) if answer.decision is not None else 10 * MS)
+            later = now_ns + (round(self.thinking * NS) if answer.decision is not None else 10 * MS)
             self._thinking = later, answer
         if count % 10 == 0:
             out.append((STATUS, self.session.status(now_ns)))
@@ -114,7 +117,7 @@ class VlaStage:
         if isinstance(decision, Refusal):
             return Answer(look, missing=decision)
         return Answer(look, observation=seen, decision=decision, begin_ns=now_ns,
-                      end_ns=now_ns + round(THINKING * NS))
+                      end_ns=now_ns + round(self.thinking * NS))
 
     def observe(self, look: Look, now_ns: int) -> Observation | Refusal:
         """What the policy gets to see for a look."""

@@ -25,6 +25,7 @@ from vla_nodes.core.execution import ExecutionParams
 from vla_nodes.core.gather import GatherParams
 from vla_nodes.core.postures import PostureError
 from vla_nodes.core.session import Answer, Outcome, Session, SessionParams
+from vla_nodes.core.steps import Steps
 from vla_nodes.params import VlaParams
 from vla_nodes.worker import Eyes, Worker
 
@@ -46,11 +47,11 @@ class VlaPolicy(HumanoidNode):
         robot = load_robot(p.robot)
         backend = backend_of(p, robot)
         self._lock = threading.Lock()
-        self.session = Session(
+        self.session = Steps(Session(
             robot, backend.policy_id, backend.period,
             SessionParams(p.timeout, p.patience, p.settle, p.permit_age, p.resumes),
             ExecutionParams(fade=p.fade, hold=p.hold, max_age=p.max_age, ensemble=p.ensemble),
-        )  # fmt: skip
+        ))  # fmt: skip
         self._goal: tuple[int, ServerGoalHandle, Future] | None = None
         self.advertise("vla/action_chunk", "vla/joint_command", "vla/status")
         self._permits, self._gate = Inbox(self, "safety/permit"), Inbox(self, "safety/gate")
@@ -113,11 +114,12 @@ class VlaPolicy(HumanoidNode):
             if goal is not None and goal[1].is_cancel_requested and self.session.outcome(goal[0]) is None:
                 self.session.cancel(now)
             status = self.session.status(now)
-            state, detail, progress = self.session.feedback
+            state, detail, progress, sure = self.session.feedback
             if goal is not None and self._resolve(goal):
                 self._goal = goal = None
         if goal is not None:
-            goal[1].publish_feedback(self._kind.Feedback(state=state, detail=detail, progress=progress))
+            goal[1].publish_feedback(
+                self._kind.Feedback(state=state, detail=detail, progress=progress, confidence=sure))
         self.send("vla/status", status)
 
     # --- 100 Hz, in a thread of its own -----------------------------------------------------------------------

@@ -76,7 +76,7 @@ _PHRASES: dict[str, tuple[str, ...]] = {
         r"\b(?:touch|tap|poke|press|feel|pat)(?: on)?\b",
     ),
     "point": (
-        r"\b(?:point|aim|gesture|direct)(?: your)?(?: (?:hand|arm|finger))?(?: (?:out|at|to|towards?))?\b",
+        r"\b(?:point(?:ing)?|aim|gesture|direct)(?: your)?(?: (?:hand|arm|finger))?(?: (?:out|at|to|towards?))?\b",
         r"\bshow (?:me|us)(?: where)?\b|\bindicate\b|\bpoint out\b|\bwhere is\b|\bwhere's\b",
     ),
 }
@@ -121,7 +121,7 @@ def parse(text: str) -> Task | Refusal:
         return hand
     verbs, rest = _verbs(clean)
     if len(verbs) > 1:
-        return _refuse(f"{' and '.join(verbs)} are two tasks; give one at a time")
+        return _refuse(f"{' and '.join(verbs)} are two tasks; say 'then' between them")
     if not verbs:
         return _refuse(f"no verb in '{_short(text)}'{_suggest(clean)}")
     return _with_object(verbs[0], hand, clean, rest)

@@ -336,11 +336,6 @@ class Session:
         """Whether there is anything to do 100 times a second."""
         return self._active or self.execution.moving
 
-    @property
-    def feedback(self) -> tuple[str, str, float]:
-        """State, detail and progress of the running instruction."""
-        return self._state, self._detail or self._code, self._progress
-
     def _say(self, state: str, code: str, detail: str) -> None:
         self._state, self._code, self._detail = state, code, detail
 
