@@ -32,6 +32,7 @@ ELSEWHERE = {
     "bag": ("humanoid_cli.bag", "bag_command"),
     "bench": ("humanoid_cli.bench", "bench"),
     "policy": ("humanoid_cli.policy", "policy_command"),
+    "dashboard": ("humanoid_cli.dashboard", "dashboard_command"),
 }
 
 app = typer.Typer(name="humanoid-twin", add_completion=False, no_args_is_help=True, rich_markup_mode=None,
@@ -56,6 +57,8 @@ def up(
     bag: Annotated[Path | None, typer.Option(help="Recording to play, for the graph 'bag'.")] = None,
     metrics: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
                                         help="Port of the Prometheus endpoint, 0: none.")] = 0,
+    dashboard: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
+                                          help="Port of the live page, 0: none.")] = 0,
     driver: Annotated[str, typer.Option(help="Way to a real robot, for the graph 'real'.")] = "",
     interface: Annotated[str, typer.Option(help="Network interface to a real robot.")] = "",
     no_actuate: Annotated[bool, typer.Option("--no-actuate", help="Dry run on a real robot: everything but the last "
@@ -67,7 +70,7 @@ def up(
     way = {k: v for k, v in (("driver", driver), ("interface", interface)) if v}
     raise typer.Exit(run_graph(graph, robot, seed, settings or [], namespace, record=record, bag=bag,
                               way={**way, **({"actuate": False} if no_actuate else {})},
-                              view={"metrics": metrics}))
+                              view={"metrics": metrics, "dashboard": dashboard}))
 
 
 @app.command()

@@ -25,6 +25,7 @@ ARGUMENTS = (
     ("interface", "", "with backend:=real: network interface to the robot, '' for the one that DDS chooses"),
     ("actuate", "true", "with backend:=real: false is a dry run, everything but the last publication"),
     ("record", "", "folder of a recording of everything, '' for none"),
+    ("dashboard", "0", "port of the live page, 0 for none"),
     ("metrics", "0", "port of the Prometheus endpoint, 0 for none"),
     ("namespace", "", "puts every node and topic under this name"),
     ("set", "", "parameters: 'node.key=value node.key=value'"),
@@ -86,7 +87,7 @@ def _nodes(context):
         raise RuntimeError(f"backend:={backend}: there is no such graph here; backends: {', '.join(there)}")
     taken = load_graph(name).arguments
     values = {"robot": given["robot"], "seed": int(given["seed"]), "record": given["record"],
-              "bag": given["bag"], "metrics": int(given["metrics"])}
+              "bag": given["bag"], "metrics": int(given["metrics"]), "dashboard": int(given["dashboard"])}
     values |= {"driver": given["driver"], "interface": given["interface"], "actuate": _truth(given["actuate"])}
     graph = load_graph(name, {k: v for k, v in values.items() if k in taken},
                        [parse_setting(text) for text in given["set"].split()])

@@ -20,6 +20,11 @@ def read(disk_path: str) -> Reading:
                    disk_path, _temperatures())
 
 
+def cores() -> float:
+    """Cores that all programs together use, since the last time this was asked."""
+    return psutil.cpu_percent() / 100.0 * (psutil.cpu_count() or 1)
+
+
 def _temperatures() -> tuple[tuple[str, float], ...]:
     """Not every system tells any."""
     try:

@@ -27,3 +27,27 @@ class MetricsParams:
         """What the core takes of it."""
         return Limits(self.cpu_warn, self.memory_warn, self.memory_error, self.disk_warn, self.disk_error,
                       self.temperature_warn, self.temperature_error)
+
+
+@dataclass(frozen=True)
+class DashboardParams:
+    """dashboard. The token is no parameter, because everybody can read those: HUMANOID_TWIN_TOKEN, or made anew."""
+
+    robot: str = param("g1", "robot file: a name in config/robots, or a path")
+    host: str = param("127.0.0.1", "address that the page listens at; 0.0.0.0: every network")
+    port: int = param(8080, "port of the page", "", low=1, high=65535)
+    act: bool = param(False, "offer instruction and stop to who has the token; else the page only tells")
+    ghost_aside: float = param(0.0, "how far the twin's robot is drawn beside the robot", "m", -2.0, 2.0)
+    picture_rate: float = param(2.0, "pictures of the head camera per second", "Hz", 0.1, 10.0)
+
+
+@dataclass(frozen=True)
+class MarkersParams:
+    """scene_markers."""
+
+    robot: str = param("g1", "robot file: a name in config/robots, or a path")
+    environment: str = param("", "what stands around: a name in config/environments or a path, '' for nothing")
+    rate: float = param(10.0, "drawings per second", "Hz", low=1.0, high=30.0)
+    near: float = param(0.05, "distance below which links and obstacles are marked", "m", low=0.001, high=0.5)
+    frame: str = param("world", "frame of the markers and root of both robots")
+    twin_prefix: str = param("twin/", "put before the link names of the twin's robot")

@@ -46,9 +46,8 @@ def test_the_endpoint_follows_the_graph(rig: Rig, start: Callable[..., Process])
 
     wait_for(lambda: level(Level.SAFE), 20, "the level on the endpoint")
     wait_for(lambda: level(Level.DANGER), 10, "the new level")
-    text = page()
-    assert 'humanoid_twin_overruns_total{node="safety_monitor"} 3.0' in text
-    assert 'humanoid_twin_process_cpu_seconds_total{node="metrics"}' in text
+    assert 'humanoid_twin_overruns_total{node="safety_monitor"} 3.0' in page()
+    wait_for(lambda: 'humanoid_twin_process_cpu_seconds_total{node="metrics"}' in page(), 10, "what the node uses")
     heard: list[Any] = []
     listener = Diagnostics(rig.node.context.get_domain_id(), heard)
     try:
