@@ -32,6 +32,7 @@ ELSEWHERE = {
     "bag": ("humanoid_cli.bag", "bag_command"),
     "bench": ("humanoid_cli.bench", "bench"),
     "policy": ("humanoid_cli.policy", "policy_command"),
+    "robot": ("humanoid_cli.robot", "robot_command"),
     "dashboard": ("humanoid_cli.dashboard", "dashboard_command"),
 }
 

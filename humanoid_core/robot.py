@@ -143,7 +143,12 @@ def robot_from_data(data: dict[str, Any], path: Path) -> RobotModel:
     blob = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
     model_file = None
     if file.model.file is not None:
-        found = (path.parent / file.model.file).resolve()
+        named = os.path.expandvars(file.model.file)
+        if "$" in named:
+            variable = named[named.index("$"):].strip("${").partition("}")[0].partition("/")[0]
+            raise RobotError(path, "model.file", file.model.file,
+                             f"the environment variable {variable} is not set; it says where the model is")
+        found = (path.parent / named).resolve()
         if not found.is_file():
             raise RobotError(path, "model.file", file.model.file, f"no such file (looked at {found})")
         model_file = str(found)
