@@ -38,8 +38,8 @@ def import_model(
     try:  # before anything is written: what is refused now would be refused later
         robot = robot_from_data(yaml.load(made.text, Loader=StrictLoader), path)
     except RobotError as error:
-        raise BadInput(f"{model}: {error.key} = {error.value!r}: {str(error).rsplit(': ', 1)[-1]}; repair the model "
-                       "and import it again") from None
+        problem = str(error).removeprefix(f"{path}: ")
+        raise BadInput(f"{model}: {problem}; repair the model and import it again") from None
     write(path, made.text, force)
     groups = ", ".join(f"{g} {len(members)}" for g, members in robot.groups.items())
     print(f"{path}: {robot.name}, {robot.n} joints, {sum(link.mass for link in found.links):.2f} kg; groups to check: "

@@ -142,6 +142,9 @@ def _urdf(path: Path, root: ET.Element) -> Found:
         for element in reversed(by_parent.get(link, [])):
             child = element.find("child")
             stack.append((child.get("link", "") if child is not None else "", link, element))
+    lost = set(links) - {link.name for link in out_links} - set(roots)
+    if lost:
+        raise RobotError(path, "link", sorted(lost), f"a robot is one tree; no joint leads here from {start}")
     return Found("urdf", path, root.get("name", path.stem), tuple(out_links), tuple(out_joints), fixed, tuple(notes))
 
 

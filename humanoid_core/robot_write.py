@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -39,7 +40,7 @@ def draft(found: Found, name: str, out: Path, bodies: bool = False) -> Draft:
         f"# Drafted from {found.file.name} by 'humanoid-twin robot import'. Lines that end in '# check' are guesses.",
         f"name: {name}", f"description: {found.name}",
         "units: {length: m, angle: rad, mass: kg, time: s, force: N, temperature: degC}",
-        "model: {kind: bodies}" if bodies else f"model: {{kind: {found.kind}, file: {_beside(found.file, out)}}}",
+        "model: {kind: bodies}" if bodies else f"model: {{kind: {found.kind}, file: {flow(_beside(found.file, out))}}}",
         f"base: {{link: {found.links[0].name}, fixed: {str(found.fixed).lower()}}}", "",
         "drives:", f"  source: {found.file.name}; gains and command limits are starting values  # check", "  table:",
     ]
@@ -67,7 +68,7 @@ def flow(value: Any) -> str:
     if isinstance(value, float):
         text = repr(float(f"{value:.10g}") + 0.0)
         return re.sub(r"^(-?\d+)e", r"\1.0e", text)  # YAML wants 1.0e-07, not 1e-07
-    return str(value)
+    return json.dumps(value) if re.search(r"[,:#{}\[\]]", str(value)) else str(value)
 
 
 def _beside(model: Path, out: Path) -> str:
@@ -76,9 +77,9 @@ def _beside(model: Path, out: Path) -> str:
 
 def _drives(found: Found, warnings: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """One drive for all joints with the same torque, speed and rotor; (drives, joint -> drive)."""
-    for what, key, usual, unit in (("torque limit", "effort", EFFORT, "N m"), ("speed limit", "velocity", VELOCITY,
+    for what, limit, usual, unit in (("torque limit", "effort", EFFORT, "N m"), ("speed limit", "velocity", VELOCITY,
                                                                              "rad/s")):
-        silent = [j.name for j in found.joints if not (getattr(j, key) or 0.0) > 0.0]
+        silent = [j.name for j in found.joints if not (getattr(j, limit) or 0.0) > 0.0]
         if silent:
             warnings.append(f"no {what} in the model for {_few(silent)}: {usual:g} {unit} written; look it up")
     silent = [j.name for j in found.joints if j.armature is None]

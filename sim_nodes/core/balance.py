@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from humanoid_core.kinematics import GRAVITY
+from humanoid_core.kinematics import GRAVITY, Indices
 from humanoid_core.robot_model import Array, RobotModel
 
 
@@ -31,6 +31,21 @@ class BalanceGains:
     crouch_time: float = 4.0  # s to go all the way down, or up again
 
 
+def _ankles(robot: RobotModel) -> tuple[Indices, Indices]:
+    """Joints of the ankles that turn about the body's y (pitch) and x (roll): by name, or by axis where the name does
+    not say."""
+    pitch, roll = [], []
+    for i in robot.groups.get("legs", ()):
+        name, axis = robot.joint_names[i].lower(), robot.axes[i]
+        if "ankle" not in name:
+            continue
+        if "pitch" in name or ("roll" not in name and axis is not None and abs(axis[1]) > 0.7):
+            pitch.append(i)
+        elif "roll" in name or (axis is not None and abs(axis[0]) > 0.7):
+            roll.append(i)
+    return np.array(pitch, dtype=np.intp), np.array(roll, dtype=np.intp)
+
+
 class Balance:
     """Adds stance references and ankle torque for ``legs``; reads the simulated body it runs in, nothing
     else."""
@@ -38,13 +53,7 @@ class Balance:
     def __init__(self, robot: RobotModel, model: mujoco.MjModel, gains: BalanceGains | None = None) -> None:
         self.gains = gains or BalanceGains()
         self.legs = np.array(robot.groups.get("legs", ()), dtype=np.intp)
-        named = {"pitch": [], "roll": []}  # type: dict[str, list[int]]
-        for i in self.legs:
-            for axis, found in named.items():
-                if f"ankle_{axis}" in robot.joint_names[i]:
-                    found.append(int(i))
-        self.pitch = np.array(named["pitch"], dtype=np.intp)
-        self.roll = np.array(named["roll"], dtype=np.intp)
+        self.pitch, self.roll = _ankles(robot)
         #: Without feet and ankles there is nothing to balance with: the legs hold their posture.
         self.active = bool(len(robot.feet)) and len(self.pitch) > 0 and not robot.base_fixed
         self._stand, self._crouch = robot.stand, robot.crouch
