@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from humanoid_bench.policy import Policy
+from humanoid_bench.policy import ENDLESS, Policy
 from humanoid_core.robot_model import RobotModel
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import Mode
@@ -23,6 +23,8 @@ from sim_nodes.core.faults import FaultBoard
 from sim_nodes.core.plant import Plant, PlantParams
 from sim_nodes.core.sensors import SensorParams, Sensors, topics_of
 from sim_nodes.core.truth import Truth
+from vla_nodes.backends.base import Backend
+from vla_nodes.params import VlaParams
 
 TICK_NS = 5 * MS
 #: ROS time at the start; stamps are never zero.
@@ -39,19 +41,21 @@ class Lockstep:
     """One robot with everything that runs on it. ``newest[topic]``: the last value that anybody published.
 
     ``policy``: '' for none, 'reach' for endless seeded reaches without looking, 'classical' for the policy that looks
-    (pictures are drawn off-screen and cost most of the time). ``settings``: (node, parameter, value).
+    (pictures are drawn off-screen), or a backend that was made elsewhere; ``vla`` are then its node's parameters.
+    ``settings``: (node, parameter, value).
     """
 
     def __init__(self, robot: RobotModel, *, seed: int = 0, plant: PlantParams | None = None,
-                 sensors: SensorParams | None = None, policy: str = "", settings: Settings = (),
-                 stages: tuple[str, ...] = GRAPH) -> None:
+                 sensors: SensorParams | None = None, policy: str | Backend = "", settings: Settings = (),
+                 stages: tuple[str, ...] = GRAPH, vla: VlaParams = ENDLESS) -> None:
         self.robot = robot
         self.plant = Plant(robot, replace(plant or PlantParams(), seed=seed))
         self.truth = Truth(self.plant)
         self.faults = FaultBoard(robot, topics_of(robot), seed)
         self.sensors = Sensors(self.plant, self.faults, replace(sensors or SensorParams(), seed=seed))
         self.stages: dict[str, Stage] = {s.name: s for s in make_stages(stages, robot, settings)}
-        self.policy = Policy(robot, policy, self.plant, self.sensors, seed) if policy else None
+        self.policy = (Policy(robot, policy, self.plant, self.sensors, seed, vla)
+                       if isinstance(policy, Backend) or policy else None)
         if self.policy is not None:
             self.stages = {"policy": self.policy, **self.stages}
         self.newest: dict[str, Any] = {}

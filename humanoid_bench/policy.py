@@ -16,6 +16,7 @@ from sim_nodes.core.camera import Camera
 from sim_nodes.core.plant import Plant
 from sim_nodes.core.sensors import Sensors, rate_of
 from sim_nodes.sim_robot import camera_info
+from vla_nodes.backends.base import Backend
 from vla_nodes.backends.make import make_backend
 from vla_nodes.core.instruction import Refusal
 from vla_nodes.core.policy import Observation
@@ -25,20 +26,28 @@ from vla_nodes.params import VlaParams
 #: What a policy sees that looks at nothing.
 DARK = np.zeros((0, 0, 3), np.uint8), np.zeros((0, 0), np.float32)
 
+#: Long measurements: no task ends because of its time or its interruptions.
+ENDLESS = VlaParams(timeout=3600.0, resumes=1_000_000)
+
 
 class PolicyError(ValueError):
     """No such policy here."""
 
 
 class Policy(VlaStage):
-    """``kind``: 'reach', which looks at nothing, or a backend of vla_policy. Pictures are drawn only while there is
-    something to do."""
+    """``kind``: 'reach', which looks at nothing, a backend of vla_policy by name, or one that was made elsewhere, which
+    is not closed here. Pictures are drawn only while there is something to do."""
 
     name = "policy"
 
-    def __init__(self, robot: RobotModel, kind: str, plant: Plant, sensors: Sensors, seed: int) -> None:
-        backend = RandomReach(robot, seed) if kind == "reach" else make_backend(kind, robot)
-        super().__init__(robot, VlaParams(timeout=3600.0, resumes=1_000_000), backend)
+    def __init__(self, robot: RobotModel, kind: str | Backend, plant: Plant, sensors: Sensors, seed: int,
+                 params: VlaParams = ENDLESS) -> None:
+        self._mine = isinstance(kind, str)
+        if isinstance(kind, Backend):
+            backend: Backend = kind
+        else:
+            backend = RandomReach(robot, seed) if kind == "reach" else make_backend(kind, robot)
+        super().__init__(robot, params, backend)
         self._plant, self._sensors = plant, sensors
         self.camera: Camera | None = None
         self._latest: Any = None
@@ -46,14 +55,16 @@ class Policy(VlaStage):
         if kind != "reach":
             spec = robot.camera
             if spec is None:
-                raise PolicyError(f"robot '{robot.name}' has no camera, and the policy '{kind}' looks through one")
+                raise PolicyError(f"robot '{robot.name}' has no camera, and the policy '{backend.policy_id}' looks "
+                                  "through one")
             self.camera = Camera(plant.model, spec.name, spec.width, spec.height, spec.near, spec.far)
             self._info = camera_info(spec, f"{spec.name}_camera_optical")
             super().on(INFO, self._info, 0)
             self._picture_ns = round(NS / rate_of(robot, IMAGE))
 
     def close(self) -> None:
-        self.backend.close()
+        if self._mine:
+            self.backend.close()
         if self.camera is not None:
             self.camera.close()
 

@@ -1,115 +1,143 @@
-"""`humanoid-twin eval`: seeds x instructions through the demo's path, without pictures."""
+"""`humanoid-twin eval`: a policy in closed loop with the simulated robot, in simulated time, beside the baseline."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
-from humanoid_cli.demo import DemoOptions, Result, graph_of, run_task, stop_on_signals
+from humanoid_bench.eval_episode import Result
+from humanoid_bench.eval_figures import all_figures, name_of
+from humanoid_bench.eval_log import Log, key
+from humanoid_bench.eval_plots import write_plots
+from humanoid_bench.eval_pool import Candidate, EvalError, make_policy, run_all
+from humanoid_bench.eval_tasks import BASE, PERTURBED, SPLITS, Spec, plan
 from humanoid_cli.errors import BadInput
 from humanoid_cli.figures import Figure, check_writable, write_figures
-from humanoid_cli.measure import AIM_CORES, fell_at, rate_ok
+from humanoid_core.robot import load_robot
+from vla_nodes.core.contract import ContractError
+from vla_nodes.core.postures import PostureError
 
-#: Asked for one per seed and verb: hands and colours take turns.
-DEFAULT = (
-    ("touch the blue ball with your left hand", "touch the red cube with your right hand"),
-    ("point at the red cube with your right hand", "point at the green cylinder with your left hand"),
-    ("wave with your left hand", "wave with your right hand"),
-)
+BASELINE = "classical"
 
 
-def parse_seeds(text: str) -> list[int]:
-    """'1-5' or '1,4,9-11' -> whole numbers, each once."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
-            raise BadInput(f"--seeds: '{part.strip()}' is neither a number nor a range such as 1-5")
-        seeds += range(int(first), int(last or first) + 1)
-    return list(dict.fromkeys(seeds))
+@dataclass(frozen=True)
+class EvalOptions:
+    """What the verb was told; ``perturb`` splits by name, all or none; ``house`` full or core."""
+
+    policy: str = BASELINE
+    episodes: int = 20
+    seed: int = 0
+    perturb: str = "none"
+    splits: str = ""
+    robot: str = "g1"
+    server: str = ""
+    house: str = "full"
+    timeout: float = 25.0
+    workers: int = 1
+    ray: bool | None = None
+    baseline: bool = True
+    out: Path = Path("out/eval")
+    at_least: float = 0.0
+    resume: bool = False
 
 
-def plan(seeds: list[int], instructions: list[str]) -> list[tuple[int, str]]:
-    """(seed, instruction) of every run."""
-    if instructions:
-        return [(seed, text) for seed in seeds for text in instructions]
-    return [(seed, pair[i % 2]) for i, seed in enumerate(seeds) for pair in DEFAULT]
+def splits_of(perturb: str, splits: str = "") -> tuple[str, ...]:
+    """The splits asked for, in their order; refuses a word that is none."""
+    words = [w.strip() for w in perturb.split(",") if w.strip()]
+    wanted = set(words) - {"all", "none"} | (set(PERTURBED) if "all" in words else set())
+    base = [w.strip() for w in splits.split(",") if w.strip()]
+    for option, word, valid in [*(("--perturb", w, (*PERTURBED, "all", "none")) for w in words),
+                                *(("--splits", w, SPLITS) for w in base)]:  # fmt: skip
+        if word not in valid:
+            raise BadInput(f"{option}: '{word}' is unknown; valid: {', '.join(valid)}")
+    return tuple(s for s in SPLITS if s in (set(base or BASE) | wanted))
 
 
-def evaluate(seeds: str, instructions: list[str], seconds: float, out: Path, json: Path | None, robot: str | None,
-             settings: tuple[str, ...], at_least: float) -> int:
-    """0: the share of successes is at least `at_least` and the robot never fell; 1 otherwise."""
-    runs = plan(parse_seeds(seeds), instructions)
+def evaluate(options: EvalOptions, json: Path | None, console: Console | None = None) -> int:
+    """0: done (and ``success`` is at least ``at_least``); 1: it is less, or the robot fell."""
+    console = console or Console(highlight=False)
+    splits = splits_of(options.perturb, options.splits)
     check_writable(json)
-    graph_of(DemoOptions("check", robot=robot, settings=settings))
-    console = Console(highlight=False)
-    results: list[Result] = []
-    with stop_on_signals() as stop:
-        for number, (seed, text) in enumerate(runs, start=1):
-            options = DemoOptions(text, seed=seed, out=out / f"{number:02d}", seconds=seconds, robot=robot,
-                                  settings=settings, pictures=False, record=False)
-            result, _, _ = run_task(options, lambda *_: None, lambda *_: None, stop.is_set)
-            if stop.is_set():
-                break
-            results.append(result)
-            word = Text("success", style="green") if result.outcome.success else Text("failed ", style="red")
-            console.print(Text.assemble(f"[{number}/{len(runs)}] ", word, f" seed {seed}, “{text}”: "
-                                        f"{result.outcome.reason}"), soft_wrap=True)
-    if not results:
-        return 130
-    console.print(summary(results))
-    rows = eval_figures(results, at_least)
-    write_figures(json, rows, runs=[
-        {"seed": r.options.seed, "instruction": r.options.instruction, "success": r.outcome.success,
-         "code": r.outcome.code, "reason": r.outcome.reason, "distance": r.outcome.distance,
-         "seconds": r.figures["task_seconds"].value, "cores": r.figures["graph_cores"].value,
-         "rates_off": [rate.topic for rate in r.record.rates if not rate_ok(rate)]} for r in results])
-    if stop.is_set():
-        return 130
-    return 0 if float(rows["success_rate"].value) >= at_least and not rows["falls"].value else 1
+    check_writable(options.out / "episodes.jsonl")
+    policies = [options.policy] + ([BASELINE] if options.baseline and options.policy != BASELINE else [])
+    if not options.resume:
+        (options.out / "episodes.jsonl").write_text("")
+    results: dict[str, list[Result]] = {}
+    for policy in policies:
+        candidate = Candidate(policy, options.robot, options.server if policy == options.policy else "", options.house,
+                              options.timeout)
+        results[Path(policy).stem] = _run(candidate, splits, options, console)
+    mine, *others = results
+    figures = all_figures(results[mine], splits)
+    for _ in others:
+        figures |= all_figures(results[BASELINE], splits, "baseline_")
+    console.print(table(results, splits, figures))
+    written = write_plots(options.out, results, splits)
+    about = {"policy": options.policy, "seed": options.seed, "house": options.house, "episodes_per_split":
+             options.episodes}  # fmt: skip
+    write_figures(json, figures, **about)
+    console.print(f"written to {options.out}/: episodes.jsonl, {', '.join(written)}")
+    share = figures.get("success")
+    return 1 if figures["falls"].value or (share is not None and float(share.value) < options.at_least) else 0
 
 
-def summary(results: list[Result]) -> Table:
-    """One row per run and a last one for all."""
-    table = Table("seed", "instruction", "", "distance", "s", "cores", "rates off", "why", box=None)
-    for r in results:
-        out = r.outcome
-        off = sum(not rate_ok(rate) for rate in r.record.rates)
-        mark = Text("✓", "green") if out.success else Text("✗", "red")
-        table.add_row(str(r.options.seed), r.options.instruction, mark,
-                      f"{out.distance * 100:.1f} cm" if math.isfinite(out.distance) else "–",
-                      f"{float(r.figures['task_seconds'].value):.1f}", f"{float(r.figures['graph_cores'].value):.2f}",
-                      str(off) if r.record.rates else "–", "" if out.success else f"{out.code}: {out.reason}")
-    won = sum(r.outcome.success for r in results)
-    table.add_row("", f"{won} of {len(results)} succeeded", style="bold")
-    return table
+def _run(candidate: Candidate, splits: Sequence[str], options: EvalOptions, console: Console) -> list[Result]:
+    _check(candidate)
+    specs = [spec for split in splits for spec in plan(split, options.episodes, options.seed)]
+    log = Log(options.out / "episodes.jsonl", candidate)
+    known = log.read() if options.resume else {}
+    missing = [spec for spec in specs if key(spec) not in known]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task(candidate.policy, total=len(specs), completed=len(specs) - len(missing))
+
+        def done(spec: Spec, result: Result) -> None:
+            log.write(spec, result)
+            progress.advance(bar)
+
+        try:
+            fresh = run_all(candidate, missing, options.workers, options.ray, done)
+        except (ContractError, PostureError, EvalError) as error:
+            raise BadInput(str(error)) from None
+    found = known | {key(spec): result for spec, result in zip(missing, fresh, strict=True)}
+    return [found[key(spec)] for spec in specs]
 
 
-def wilson(won: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927)."""
-    if n == 0:
-        return 0.0, 1.0
-    p, d = won / n, 1 + z * z / n
-    middle, half = (p + z * z / (2 * n)) / d, z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / d
-    return max(0.0, middle - half), min(1.0, middle + half)
+def _check(candidate: Candidate) -> None:
+    """Refuse a policy that does not fit before any worker is started."""
+    try:
+        make_policy(candidate, load_robot(candidate.robot)).close()
+    except (ContractError, PostureError, EvalError) as error:
+        raise BadInput(str(error)) from None
 
 
-def eval_figures(results: list[Result], at_least: float) -> dict[str, Figure]:
-    """Success, falls, time and processor share over all runs."""
-    n = len(results)
-    won = sum(r.outcome.success for r in results)
-    low, high = wilson(won, n)
-    cores = [c for r in results if math.isfinite(c := float(r.figures["graph_cores"].value))]
-    times = sorted(float(r.figures["task_seconds"].value) for r in results if r.outcome.success)
-    return {
-        "success_rate": Figure(won / n, "", at_least, n),
-        "success_rate_low": Figure(low, "", None, n),
-        "success_rate_high": Figure(high, "", None, n),
-        "falls": Figure(sum(fell_at(r.record) is not None for r in results), "", 0, n),
-        "median_seconds": Figure(times[len(times) // 2] if times else math.nan, "s", None, len(times)),
-        "mean_cores": Figure(sum(cores) / len(cores) if cores else math.nan, "cores", AIM_CORES, len(cores)),
-    }
+def table(results: dict[str, list[Result]], splits: Sequence[str], figures: dict[str, Figure]) -> Table:
+    """One row per split and policy, the baseline below the policy."""
+    out = Table("split", "policy", "success", "95 % interval", "refused", "s", "jerk", "safety", "aim", "n", box=None)
+    for split in splits:
+        for k, (policy, rows) in enumerate(results.items()):
+            prefix, mine = "baseline_" if k else "", [r for r in rows if r.split == split]
+            name = f"{prefix}refused_unknown" if split == "unknown" else prefix + name_of(split)
+            if not mine or name not in figures:
+                continue
+            share, low, high = (float(figures[name + end].value) for end in ("", "_low", "_high"))
+            aim = figures[name].aim
+            watched = [r.safety for r in mine if r.safety >= 0]
+            out.add_row(
+                split if k == 0 else "", policy, "–" if split == "unknown" else f"{share:.0%}",
+                f"{low:.0%} to {high:.0%}", f"{sum(r.refused for r in mine) / len(mine):.0%}",
+                _median([r.seconds for r in mine], 1), _median([r.jerk for r in mine], 1),
+                str(sum(watched)) if watched else "–",
+                "" if aim is None else f"{'≤' if split == 'shuffled' else '≥'} {float(aim):.0%}",
+                str(len(mine)))  # fmt: skip
+    return out
+
+
+def _median(values: Sequence[float], digits: int) -> str:
+    finite = sorted(v for v in values if v == v)
+    return f"{finite[len(finite) // 2]:.{digits}f}" if finite else "–"

@@ -33,7 +33,9 @@ ELSEWHERE = {
     "bench": ("humanoid_cli.bench", "bench"),
     "policy": ("humanoid_cli.policy", "policy_command"),
     "robot": ("humanoid_cli.robot", "robot_command"),
+    "train": ("humanoid_cli.train", "train_command"),
     "dashboard": ("humanoid_cli.dashboard", "dashboard_command"),
+    "eval": ("humanoid_cli.eval_command", "eval_command"),
 }
 
 app = typer.Typer(name="humanoid-twin", add_completion=False, no_args_is_help=True, rich_markup_mode=None,
@@ -58,12 +60,12 @@ def up(
     bag: Annotated[Path | None, typer.Option(help="Recording to play, for the graph 'bag'.")] = None,
     metrics: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
                                         help="Port of the Prometheus endpoint, 0: none.")] = 0,
-    dashboard: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
-                                          help="Port of the live page, 0: none.")] = 0,
     driver: Annotated[str, typer.Option(help="Way to a real robot, for the graph 'real'.")] = "",
     interface: Annotated[str, typer.Option(help="Network interface to a real robot.")] = "",
     no_actuate: Annotated[bool, typer.Option("--no-actuate", help="Dry run on a real robot: everything but the last "
                                              "publication.")] = False,
+    dashboard: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
+                                          help="Port of the live page, 0: none.")] = 0,
 ) -> None:
     """Run a graph of nodes without `launch`; Ctrl-C ends all of them."""
     from humanoid_cli.up import up as run_graph
@@ -95,25 +97,6 @@ def demo(
     options = DemoOptions(instruction=instruction, seed=seed, out=out, seconds=seconds, graph=graph, robot=robot,
                           settings=tuple(settings or ()), pictures=pictures, record=record)
     raise typer.Exit(run_demo(options, json))
-
-
-@app.command(name="eval")
-def evaluate(
-    seeds: Annotated[str, typer.Option(help="Seeds: '1-5' or '1,4,9'.")] = "1-5",
-    instruction: Annotated[list[str] | None, typer.Option(help="May be given many times; default: touch, point at "
-                                                          "and wave, left and right in turn.")] = None,
-    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Longest time for one task.")] = 40.0,
-    out: Annotated[Path, typer.Option(help="Folder for the bags of failed runs.")] = Path("out/eval"),
-    json: Json = None,
-    robot: Robot = None,
-    settings: Settings = None,
-    at_least: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of successes below which the exit code is "
-                                            "1.")] = 0.85,
-) -> None:
-    """Run seeds x instructions through the demo's path and count successes."""
-    from humanoid_cli.eval import evaluate as run_eval
-
-    raise typer.Exit(run_eval(seeds, instruction or [], seconds, out, json, robot, tuple(settings or ()), at_least))
 
 
 @app.command()

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from humanoid_bench.eval_figures import wilson
 from humanoid_cli import pictures
 from humanoid_cli.demo import DemoOptions, graph_of, run_task
 from humanoid_cli.doctor import Finding, executables, interfaces, module, python
 from humanoid_cli.errors import BadInput
-from humanoid_cli.eval import DEFAULT, parse_seeds, plan, wilson
+from humanoid_cli.eval_graph import DEFAULT, parse_seeds, plan
 from humanoid_cli.readiness import NEEDED, missing
 from humanoid_cli.session import Cpu, own_domain
 from humanoid_core.types import Level, Permit, SafetyStatus, SensorHealth, SourceHealth

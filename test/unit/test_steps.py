@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from unit.test_vla_session import World
@@ -197,6 +199,6 @@ def test_the_robot_touches_and_then_waves_without_a_jump() -> None:
         house.run(2.0)
     upper = list(ROBOT.groups["upper_body"])
     step = np.array([np.abs(b.position - a.position) / ((b.stamp_ns - a.stamp_ns) / NS)
-                     for a, b in zip(commands, commands[1:], strict=False) if b.stamp_ns - a.stamp_ns < 15 * MS])  # fmt: skip
+                     for a, b in itertools.pairwise(commands) if b.stamp_ns - a.stamp_ns < 15 * MS])
     assert np.all(step <= ROBOT.command_velocity[upper] * 1.01)
     assert len({c.epoch for c in commands}) >= 4

@@ -30,6 +30,9 @@ class Backend(ABC):
     def observe(self, observation: Observation) -> Decision | Refusal:
         """Look and decide. A refusal is an outage: no answer this time, and why; it does not end the task."""
 
+    def forget(self) -> None:  # noqa: B027 - most remember nothing between two tasks
+        """Forget what was seen: from here on it is another world."""
+
     def gather(self, params: GatherParams) -> GatherParams:
         """What observations must be like for this policy; ``params`` are the node's."""
         return params

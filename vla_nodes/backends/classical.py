@@ -78,6 +78,10 @@ class Classical(Backend):
         self._moved = self._cleared = False
         self._attempts = 0
 
+    def forget(self) -> None:
+        self._task = None
+        self._reset()
+
     def start(self, instruction: str) -> Refusal | None:
         task = parse(instruction)
         if isinstance(task, Refusal):

@@ -96,6 +96,11 @@ class Link:
     def ready(self) -> bool:
         return self._ready
 
+    @property
+    def why(self) -> Refusal:
+        """Why it is not ready, as long as it is not."""
+        return self._why
+
     def ask(self, request: Request, timeout: float) -> Mapping[str, Any] | Refusal:
         """The answer, or why there is none after at most ``timeout`` s."""
         with self._wake:
