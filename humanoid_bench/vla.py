@@ -1,4 +1,4 @@
-"""`humanoid-twin bench vla`: what the client costs over the bare server, when an outage is said, and seams of chunks.
+"""`humanoid-twin bench vla`: latency of a look, cost of the client over the bare server, outages, seams of chunks.
 
 Seams: one recorded sequence of chunks (a seeded reference motion; every chunk is off by a constant of its own, normal
 with 0.05 rad a joint, as predictions of a policy disagree) arrives with random delays of 30 to 1000 ms, one in flight.
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -235,25 +235,64 @@ class TestServer:
         self.process.communicate()
 
 
-def measure(server: str = "", count: int = 500, seeds: int = 10, seconds: float = 60.0,
-            outages: int = 10) -> dict[str, Figure]:
-    """All figures of the verb; those of outages need the test servers."""
-    own = None if server else TestServer()
+GROUPS = ("overhead", "outages", "seams", "latency", "cycles", "graph")
+#: What is measured unless somebody says otherwise; the others take long, or need the whole graph.
+USUAL = GROUPS[:4]
+
+
+@dataclass(frozen=True)
+class Options:
+    """``server``: a running openpi server instead of the test server; ``policy`` for latency and graph, besides the
+    test servers' contracts and the classical policy."""
+
+    only: tuple[str, ...] = USUAL
+    server: str = ""
+    count: int = 500
+    seeds: int = 10
+    seconds: float = 60.0
+    outages: int = 10
+    looks: int = 100
+    cycles: int = 200
+    protocols: tuple[str, ...] = tuple(SCHEME)
+    policy: str = ""
+
+
+def measure(options: Options, progress: Callable[[str], None] = lambda text: None) -> dict[str, Figure]:
+    """All figures of the groups asked for."""
+    found: dict[str, Figure] = {}
+    for name in options.only:
+        progress(name)
+        found |= MEASURES[name](options)
+    return found
+
+
+def _overhead(options: Options) -> dict[str, Figure]:
+    own = None if options.server else TestServer()
     try:
-        cost = client_overhead(server or (own.address if own else ""), count)
+        cost = client_overhead(options.server or (own.address if own else ""), options.count)
     finally:
         if own is not None:
             own.close()
-    figures = {}
+    figures, n = {}, options.count
     for name, aim in (("p50", None), ("p95", 1.5), ("p99", None)):
         value = float(np.percentile(cost["overhead"], float(name[1:])))
-        figures[f"client_overhead_{name}_ms"] = Figure(round(value, 3), "ms", aim, count)
-    figures["client_observe_p95_ms"] = Figure(round(float(np.percentile(cost["observe"], 95)), 3), "ms", None, count)
-    for protocol in SCHEME if not server else ():
-        late = reasons(protocol, outages)
+        figures[f"client_overhead_{name}_ms"] = Figure(round(value, 3), "ms", aim, n)
+    figures["client_observe_p95_ms"] = Figure(round(float(np.percentile(cost["observe"], 95)), 3), "ms", None, n)
+    return figures
+
+
+def _outages(options: Options) -> dict[str, Figure]:
+    figures = {}
+    for protocol in options.protocols:
+        late = reasons(protocol, options.outages)
         worst = round(float(np.max(late)), 1)
         figures[f"reason_after_deadline_max_ms_{protocol}"] = Figure(worst, "ms", 100.0, len(late))
-    ran = seams(seeds, seconds)
+    return figures
+
+
+def _seams(options: Options) -> dict[str, Figure]:
+    figures, seeds = {}, options.seeds
+    ran = seams(seeds, options.seconds)
     core, plain, linear = ran["core"], ran["naive"], ran["linear"]
     for i, (name, unit) in enumerate((("seam_step", "rad"), ("jerk", "rad/s^3"))):
         figures[f"{name}_ratio"] = Figure(round(float(np.max(core[:, i] / plain[:, i])), 5), "", 0.3, seeds)
@@ -263,18 +302,57 @@ def measure(server: str = "", count: int = 500, seeds: int = 10, seconds: float 
     return figures
 
 
-def run(server: str, count: int, seeds: int, seconds: float, json: Path | None) -> int:
+def _latency(options: Options) -> dict[str, Figure]:
+    from humanoid_bench import vla_latency
+
+    figures = vla_latency.figures("classical", vla_latency.measure("classical", count=options.looks))
+    for protocol in options.protocols:
+        horizon = load_contract(f"g1_{protocol}", load_robot("g1")).terms.horizon
+        server = TestServer(protocol, horizon)
+        try:
+            found = vla_latency.measure(f"g1_{protocol}", server.address, options.looks)
+        finally:
+            server.close()
+        figures |= vla_latency.figures(protocol, found)
+    if options.policy:
+        found = vla_latency.measure(options.policy, count=options.looks)
+        figures |= vla_latency.figures(Path(options.policy).stem, found)
+    return figures
+
+
+def _cycles(options: Options) -> dict[str, Figure]:
+    from humanoid_bench import vla_cycles
+
+    figures: dict[str, Figure] = {}
+    for protocol in options.protocols:
+        figures |= vla_cycles.figures(protocol, vla_cycles.run(protocol, options.cycles))
+    return figures
+
+
+def _graph(options: Options) -> dict[str, Figure]:
+    from humanoid_bench.vla_latency import in_the_graph
+
+    return in_the_graph(options.policy or "classical")
+
+
+MEASURES: dict[str, Callable[[Options], dict[str, Figure]]] = {
+    "overhead": _overhead, "outages": _outages, "seams": _seams, "latency": _latency, "cycles": _cycles,
+    "graph": _graph}  # fmt: skip
+
+
+def run(options: Options, json: Path | None) -> int:
     from rich.console import Console
     from rich.table import Table
 
     from humanoid_cli.figures import check_writable, write_figures
 
     check_writable(json)
-    figures = measure(server, count, seeds, seconds)
+    console = Console(highlight=False)
+    with console.status("") as status:
+        figures = measure(options, lambda name: status.update(name))
     table = Table("figure", "value", "aim", "n")
     for name, f in figures.items():
         table.add_row(name, f"{f.value} {f.unit}".strip(), "" if f.aim is None else f"<= {f.aim}", str(f.n))
-    Console(highlight=False).print(table)
-    if json is not None:
-        write_figures(json, figures)
+    console.print(table)
+    write_figures(json, figures)
     return 0
