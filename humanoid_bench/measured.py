@@ -25,7 +25,7 @@ class Measured:
 @dataclass(frozen=True)
 class Options:
     """``only``: names of measurements, separated by commas. ``log``: what long measurements did, one JSON line each;
-    a second run goes on where the first one ended."""
+    a second run goes on where the first one ended. ``bag``: a recording to measure with, instead of a new one."""
 
     quick: bool = False
     only: str = ""
@@ -33,6 +33,7 @@ class Options:
     seeds: int | None = None
     pushes: int | None = None
     log: Path | None = None
+    bag: Path | None = None
 
 
 #: Called with the share of a measurement that is done, 0 to 1.

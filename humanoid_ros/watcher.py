@@ -24,6 +24,7 @@ from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS, Topic
 from humanoid_ros import qos
 from humanoid_ros.convert import from_msg
+from humanoid_ros.realtime import raise_listeners
 
 NICE = 5
 PERIOD = 0.04  # s between two looks
@@ -109,6 +110,7 @@ class Watcher:
         return _Seen(row, subscription, kind, keep, every)
 
     def start(self) -> None:
+        raise_listeners()  # where that is not allowed, times of arrival are a little less sharp on a busy machine
         self._thread.start()
 
     def stop(self) -> None:

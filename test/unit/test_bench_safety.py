@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from humanoid_bench import safety, safety_injections, safety_pushes
+from humanoid_bench import safety_injections, safety_pushes
 from humanoid_bench.faults import ROWS
+from humanoid_bench.front import reached
 from humanoid_bench.measured import Log, Options, percentiles
+from humanoid_bench.safety import BENCH
 from humanoid_cli.figures import Figure
 from humanoid_cli.main import main
 
@@ -23,14 +25,14 @@ def test_percentiles_carry_the_aim_beside_the_judged_one() -> None:
 
 def test_no_sample_is_no_reached_aim() -> None:
     (name, figure), = percentiles("core_%s_ms", [], aim=1.0).items()
-    assert safety.reached(name, figure) is False
+    assert reached(BENCH, name, figure) is False
 
 
 @pytest.mark.parametrize(("name", "value", "aim", "good"), [
     ("push_lead_share", 1.0, 0.99, True), ("push_lead_share", 0.9, 0.99, False), ("core_p99_ms", 0.5, 1.0, True),
     ("core_p99_ms", 2.0, 1.0, False), ("core_p50_ms", 2.0, None, None)])
 def test_an_aim_is_judged_the_right_way_round(name: str, value: float, aim: float | None, good: bool | None) -> None:
-    assert safety.reached(name, Figure(value, "", aim)) is good
+    assert reached(BENCH, name, Figure(value, "", aim)) is good
 
 
 def test_a_long_measurement_goes_on_where_it_ended(tmp_path: Path) -> None:

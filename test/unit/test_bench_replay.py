@@ -1,0 +1,92 @@
+"""The bench of recordings: each figure of the issue's table has a measurement, and what it says is what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from humanoid_bench import replay_graph
+from humanoid_bench.bag import BagOf
+from humanoid_bench.front import Bench, reached
+from humanoid_bench.lockstep import Lockstep
+from humanoid_bench.replay import BENCH
+from humanoid_cli.figures import Figure
+from humanoid_cli.main import main
+from humanoid_core.robot import load_robot
+from humanoid_core.timing import MS, NS
+from humanoid_replay.reader import BagReader
+from humanoid_replay.writer import BagWriter
+from sim_nodes.core.plant import PlantParams
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bench") / "bag"
+    with Lockstep(load_robot("g1"), seed=2, plant=PlantParams(objects=""), policy="reach") as house:
+        house.instruct("reach")
+        with BagOf(house, path):
+            house.run(3.0)
+    return path
+
+
+def test_a_lost_message_is_counted_and_named(recording: Path, tmp_path: Path) -> None:
+    assert replay_graph.lost(recording)["recorder_lost"].value == 0
+    with BagReader(recording) as reader, BagWriter(tmp_path / "holes") as out:
+        seen = 0
+        for topic, kind, stamp, data in reader.raw():
+            seen += topic in ("/joint_states", "/safety/permit")
+            if seen % 100 or topic not in ("/joint_states", "/safety/permit"):
+                out.write(topic, kind, stamp, data)
+    figures = replay_graph.lost(tmp_path / "holes")
+    assert figures["recorder_lost"].value == (seen + 50) // 100
+    assert {"recorder_lost_joint_states", "recorder_lost_safety_permit"} & set(figures)
+
+
+def test_the_speed_is_told_for_each_part(recording: Path) -> None:
+    figures = replay_graph.speed(recording, 1.0)
+    assert figures["replay_speed"].value > 0.0
+    assert {f"replay_speed_{name}" for name in (*replay_graph.STAGES, "bag")} <= set(figures)
+    whole = 1.0 / figures["replay_speed"].value
+    assert sum(1.0 / figures[f"replay_speed_{name}"].value for name in (*replay_graph.STAGES, "bag")) == \
+        pytest.approx(whole, rel=0.1)
+
+
+def test_a_replay_of_the_whole_is_what_was_live(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_graph, "FORGETTING", 0.5)
+    figures = replay_graph.live_mismatch(recording)
+    assert figures["live_mismatch"].value == 0.0
+    assert figures["live_apart_max"].value < 1e-3
+    assert figures["live_level_unexplained"].value == 0
+
+
+def test_a_verdict_is_explained_by_what_the_recorder_heard_late_only() -> None:
+    times = np.arange(0, 10 * NS, 10 * MS)
+    live = np.column_stack([times, np.zeros_like(times)])
+    again = live.copy()
+    again[500:550, 1] = 3
+    steady = list(range(0, 10 * NS, 5 * MS))
+    wrong, unexplained, n = replay_graph._level_mismatch(live, again, 0, steady)
+    assert n == 1000
+    assert 35 < wrong <= 50
+    assert unexplained == wrong
+    late = [t for t in steady if not 4.9 * NS < t < 4.95 * NS]
+    assert replay_graph._level_mismatch(live, again, 0, late)[:2] == (wrong, 0)
+
+
+def test_aims_and_bands_are_judged_the_right_way_round() -> None:
+    bench = Bench("x", {}, ("more",), {"band": (0.9, 0.99)})
+    assert reached(bench, "more", Figure(21.0, "", 20.0)) is True
+    assert reached(bench, "less", Figure(21.0, "", 20.0)) is False
+    assert reached(bench, "band", Figure(0.95, "", 0.95)) is True
+    assert reached(bench, "band", Figure(1.0, "", 0.95)) is False
+    assert reached(bench, "shown", Figure(1.0)) is None
+    assert reached(BENCH, "replay_speed", Figure(1.0, "", 20.0)) is False
+
+
+def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "replay", "--only", "hash"]) == 2
+    assert "hashes" in capsys.readouterr().err
+    assert main(["bench", "replay", "--only", "graph", "--bag", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
