@@ -66,6 +66,7 @@ def up(
                                              "publication.")] = False,
     dashboard: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
                                           help="Port of the live page, 0: none.")] = 0,
+    markers: Annotated[bool, typer.Option("--markers", help="Drawings for rviz2.")] = False,
 ) -> None:
     """Run a graph of nodes without `launch`; Ctrl-C ends all of them."""
     from humanoid_cli.up import up as run_graph
@@ -73,7 +74,7 @@ def up(
     way = {k: v for k, v in (("driver", driver), ("interface", interface)) if v}
     raise typer.Exit(run_graph(graph, robot, seed, settings or [], namespace, record=record, bag=bag,
                               way={**way, **({"actuate": False} if no_actuate else {})},
-                              view={"metrics": metrics, "dashboard": dashboard}))
+                              view={"metrics": metrics, "dashboard": dashboard, "markers": markers}))
 
 
 @app.command()

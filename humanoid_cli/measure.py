@@ -208,7 +208,7 @@ def rate_ok(rate: Rate) -> bool:
 #: Topics that speak at their rate and once more whenever something changes.
 ALSO_ON_CHANGE = ("safety/gate", "robot/mode", "vla/status", "ingest/sensor_health")
 #: Topics whose publishers need not be part of a graph, or speak only while they act.
-SILENT = ("safety/estop", "safety/override", "vla/joint_command")
+SILENT = ("safety/estop", "safety/override", "vla/joint_command", "view/markers")
 
 
 def figures(record: Record, out: Outcome) -> dict[str, Figure]:

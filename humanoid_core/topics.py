@@ -73,6 +73,8 @@ _TABLE = (
           depth=1, latched=True),
     Topic("sim/truth", "humanoid_twin/msg/SimTruth", 20, "sim_robot", "for judging only; no policy may read it",
           depth=1),
+    Topic("view/markers", "visualization_msgs/msg/MarkerArray", 10, "scene_markers",
+          "plan, balance, distances and level for rviz2", depth=1),
     Topic("diagnostics", "diagnostic_msgs/msg/DiagnosticArray", 1, "every node", "for rqt_robot_monitor", depth=10),
 )
 

@@ -4,10 +4,12 @@ The nodes come from config/graphs/<graph>.yaml, which `humanoid-twin up` reads a
 """
 
 import os
+from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, LogInfo, OpaqueFunction
 from launch.events import Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -25,6 +27,8 @@ ARGUMENTS = (
     ("interface", "", "with backend:=real: network interface to the robot, '' for the one that DDS chooses"),
     ("actuate", "true", "with backend:=real: false is a dry run, everything but the last publication"),
     ("record", "", "folder of a recording of everything, '' for none"),
+    ("markers", "false", "drawings for rviz2: plan, balance, distances, level"),
+    ("rviz", "false", "rviz2 with robot, twin and drawings, and diagnostics as a tree (rviz.launch.py)"),
     ("dashboard", "0", "port of the live page, 0 for none"),
     ("metrics", "0", "port of the Prometheus endpoint, 0 for none"),
     ("namespace", "", "puts every node and topic under this name"),
@@ -72,10 +76,10 @@ def _end_all(name):
     return on_exit
 
 
-def _truth(text):
-    if text not in ("true", "false"):
-        raise RuntimeError(f"actuate:={text}: must be true or false")
-    return text == "true"
+def _truth(given, name):
+    if given[name] not in ("true", "false"):
+        raise RuntimeError(f"{name}:={given[name]}: must be true or false")
+    return given[name] == "true"
 
 
 def _nodes(context):
@@ -88,10 +92,19 @@ def _nodes(context):
     taken = load_graph(name).arguments
     values = {"robot": given["robot"], "seed": int(given["seed"]), "record": given["record"],
               "bag": given["bag"], "metrics": int(given["metrics"]), "dashboard": int(given["dashboard"])}
-    values |= {"driver": given["driver"], "interface": given["interface"], "actuate": _truth(given["actuate"])}
+    values |= {"driver": given["driver"], "interface": given["interface"], "actuate": _truth(given, "actuate")}
+    rviz = _truth(given, "rviz")
+    values["markers"] = rviz or _truth(given, "markers")
     graph = load_graph(name, {k: v for k, v in values.items() if k in taken},
                        [parse_setting(text) for text in given["set"].split()])
-    return node_actions(graph, given["namespace"])
+    return [*node_actions(graph, given["namespace"]), *(_rviz(given) if rviz else [])]
+
+
+def _rviz(given):
+    """What shows the graph, from the launch file beside this one."""
+    source = PythonLaunchDescriptionSource(str(Path(__file__).parent / "rviz.launch.py"))
+    arguments = {"robot": given["robot"], "namespace": given["namespace"]}
+    return [IncludeLaunchDescription(source, launch_arguments=arguments.items())]
 
 
 def generate_launch_description():

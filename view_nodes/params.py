@@ -49,5 +49,6 @@ class MarkersParams:
     environment: str = param("", "what stands around: a name in config/environments or a path, '' for nothing")
     rate: float = param(10.0, "drawings per second", "Hz", low=1.0, high=30.0)
     near: float = param(0.05, "distance below which links and obstacles are marked", "m", low=0.001, high=0.5)
-    frame: str = param("world", "frame of the markers and root of both robots")
+    frame: str = param("world", "frame of the markers and root of both robots; a namespace stands before the robots' "
+                       "own frames")
     twin_prefix: str = param("twin/", "put before the link names of the twin's robot")
