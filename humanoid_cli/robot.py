@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from humanoid_cli.errors import BadInput
-from humanoid_core.robot import RobotError, StrictLoader, robot_from_data
+from humanoid_core.robot import RobotError, StrictLoader, load_robot, robot_from_data
 from humanoid_core.robot_read import read_model
 from humanoid_core.robot_write import draft
 
@@ -56,3 +56,31 @@ def write(path: Path, text: str, force: bool) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
+
+
+@robot_command.command(name="export")
+def export_model(
+    robot: Annotated[str, typer.Argument(help="A name in config/robots, or a path.")],
+    form: Annotated[str, typer.Option("--format", help="urdf; gazebo: with contacts, sensors and ros2_control; "
+                                                       "controllers: the parameters of ros2_control.")] = "urdf",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: the terminal.")] = None,
+    gantry: Annotated[bool, typer.Option(help="gazebo: the base hangs where it stands.")] = True,
+    controllers_file: Annotated[str, typer.Option(help="gazebo: the path under which the controllers' parameters lie.")]
+    = "controllers.yaml",
+    force: Force = False,
+) -> None:
+    """Write a robot file out as a model that others can read."""
+    from humanoid_core.gazebo import controllers, gazebo_urdf
+    from humanoid_core.urdf import urdf
+
+    model = load_robot(robot)
+    forms = {"urdf": lambda: urdf(model), "gazebo": lambda: gazebo_urdf(model, controllers_file, gantry),
+             "controllers": lambda: yaml.safe_dump(controllers(model), sort_keys=False)}
+    if form not in forms:
+        raise BadInput(f"--format '{form}': must be one of {', '.join(forms)}")
+    text = forms[form]()
+    if out is None:
+        print(text, end="")
+        return
+    write(out, text, force)
+    print(f"{out}: {model.name} as {form}")

@@ -23,7 +23,7 @@ ARGUMENTS = (
     ("backend", "mujoco", "mujoco, gazebo, real or bag"),
     ("seed", "7", "places the simulated objects and seeds the noise"),
     ("bag", "", "with backend:=bag: the recording to play, '' when something else plays one"),
-    ("driver", "unitree", "with backend:=real: unitree, or none when something else speaks to the robot"),
+    ("driver", "unitree", "with backend:=real: unitree, ros2_control, or none: something else"),
     ("interface", "", "with backend:=real: network interface to the robot, '' for the one that DDS chooses"),
     ("actuate", "true", "with backend:=real: false is a dry run, everything but the last publication"),
     ("record", "", "folder of a recording of everything, '' for none"),

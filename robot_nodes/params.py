@@ -8,6 +8,7 @@ from humanoid_core.robot_model import RobotModel
 from humanoid_core.timing import MS, nanoseconds
 from humanoid_ros.params import param
 from robot_nodes.core.actuation import ARM_SDK, LOWCMD, ActuationConfig
+from robot_nodes.core.follower import FollowerConfig
 from robot_nodes.core.intake import IntakeConfig
 from robot_nodes.core.unitree_spec import UnitreeSpec, mode_machine_of
 
@@ -54,3 +55,30 @@ def period_ns(robot: RobotModel, topic: str) -> int:
     """Nominal time between two samples of a source; 10 ms for one that the robot file does not name."""
     source = robot.sources.get(topic)
     return round(1e9 / source.rate) if source is not None else 10 * MS
+
+
+FORWARD, TRAJECTORY = "forward", "trajectory"
+
+
+@dataclass(frozen=True)
+class ControlParams:
+    """Parameters of ros2_control_bridge."""
+
+    robot: str = param("g1", "robot file: a name in config/robots, or a path")
+    controller: str = param(FORWARD, "forward: position_controllers/JointGroupPositionController; trajectory: "
+                                     "joint_trajectory_controller", choices=(FORWARD, TRAJECTORY))
+    topic: str = param("position_controller/commands", "the controller's topic (trajectory: .../joint_trajectory)")
+    joints: tuple[str, ...] = param(("",), "names in the controller's order; one empty name: the group upper_body")
+    actuate: bool = param(True, "false: a dry run, everything but the last publication")
+    rate: float = param(100.0, "set-points a second", "Hz", low=20.0, high=500.0)
+    lead: float = param(0.03, "trajectory: time from a set-point's publication to when it shall be reached", "s",
+                        low=0.005, high=1.0)
+    command_timeout: float = param(0.05, "silence of robot/joint_command before the pose is held", "s", low=0.01,
+                                   high=1.0)
+    state_timeout: float = param(0.1, "silence of joint_states before the pose is held", "s", low=0.01, high=1.0)
+    jump: float = param(0.3, "largest distance of the first set-point from the measured pose", "rad", low=0.01,
+                        high=1.0)
+
+    def follower(self) -> FollowerConfig:
+        """What the core takes of it."""
+        return FollowerConfig(nanoseconds(self.command_timeout), nanoseconds(self.state_timeout), self.jump)
