@@ -103,3 +103,18 @@ def replay_command(
     from humanoid_bench.replay import BENCH
 
     raise typer.Exit(run(BENCH, Options(quick, only, minutes, bag=bag), json, report))
+
+
+@bench.command(name="graph")
+def graph_command(
+    quick: Annotated[bool, typer.Option("--quick", help="Half a minute.")] = False,
+    minutes: Annotated[float | None, typer.Option(min=0.2, help="How long to watch; default: 10.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write figures to FILE.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write distributions and definitions.")] = None,
+) -> None:
+    """The whole simulated graph in real time: rates, latency from sensor to robot command, processor, memory."""
+    from humanoid_bench.front import run
+    from humanoid_bench.graph import BENCH
+    from humanoid_bench.measured import Options
+
+    raise typer.Exit(run(BENCH, Options(quick, minutes=minutes), json, report))
