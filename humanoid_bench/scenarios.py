@@ -16,6 +16,7 @@ import numpy as np
 from humanoid_bench.bag import BagOf
 from humanoid_bench.lockstep import Lockstep
 from humanoid_core.robot import load_robot
+from humanoid_core.robot_model import RobotModel
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import EStopState, JointCommand
 from sim_nodes.core.plant import PlantParams
@@ -34,7 +35,8 @@ QUANTUM = 2.0**-16
 
 @dataclass(frozen=True)
 class Scenario:
-    """``act`` runs the house; everything it does is recorded. ``robot``: a robot file."""
+    """``act`` runs the house; everything it does is recorded. ``robot``: a name in config/robots, or a file in the
+    scenario's own folder."""
 
     name: str
     doc: str
@@ -43,10 +45,14 @@ class Scenario:
     policy: str = "reach"
     settings: tuple[tuple[str, str, Any], ...] = field(default_factory=tuple)
 
+    def load_robot(self, place: Path) -> RobotModel:
+        """The robot of the scenario that is kept in ``place``."""
+        own = place / self.robot
+        return load_robot(own if own.is_file() else self.robot)
 
-def record(scenario: Scenario, path: Path) -> None:
+
+def record(scenario: Scenario, robot: RobotModel, path: Path) -> None:
     """Make the recording of a scenario, from the first message on: the same bytes each time on one machine."""
-    robot = load_robot(scenario.robot)
     with Lockstep(robot, seed=11, plant=PlantParams(objects=""), policy=scenario.policy,
                   settings=scenario.settings) as house:
         for topic in ("joint_states", "imu/pelvis", "imu/torso", "foot_contacts/left", "foot_contacts/right"):
@@ -122,6 +128,12 @@ def _hot(house: Lockstep) -> None:
     house.run(4.0)
 
 
+def _other(house: Lockstep) -> None:
+    house.run(0.7)
+    house.faults.set("stop", "joint_states", 0.0, 0.1, house.plant.time_ns)
+    house.run(2.0)
+
+
 SCENARIOS: dict[str, Scenario] = {s.name: s for s in (
     Scenario("normal_reach", "both arms reach; nothing is wrong", _reach),
     Scenario("push", "a push that the robot takes, while it reaches", _push),
@@ -129,4 +141,6 @@ SCENARIOS: dict[str, Scenario] = {s.name: s for s in (
     Scenario("bad_server", "NaN, a leap and unknown names from the policy", _bad_server),
     Scenario("estop_and_reset", "a stop is pressed, released and reset in mid-reach", _estop),
     Scenario("overheating", "a motor heats up", _hot),
+    Scenario("second_robot", "a small arm on a stand, with its own robot file, whose joints are silent for 0.1 s",
+             _other, robot="robot/arm.yaml"),
 )}

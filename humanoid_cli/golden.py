@@ -11,7 +11,6 @@ import typer
 
 from humanoid_bench.scenarios import KEPT, SCENARIOS, STAGES, Scenario, record
 from humanoid_cli.errors import BadInput
-from humanoid_core.robot import load_robot
 from humanoid_replay.accept import accept_change, copy
 from humanoid_replay.compare import Comparison, compare, parse_tolerances
 from humanoid_replay.through import Settings, make_stages, replay
@@ -39,7 +38,7 @@ def golden_command(
     bad = 0
     for name in names:
         place = folder / name
-        if again or (accept is not None and not place.exists()):
+        if again or (accept is not None and not (place / "inputs").exists()):
             make(SCENARIOS[name], place)
             typer.echo(f"{name}: recorded")
         with tempfile.TemporaryDirectory() as scratch:
@@ -59,9 +58,10 @@ def golden_command(
 
 
 def make(scenario: Scenario, place: Path) -> None:
-    """Inputs and expected outputs of a scenario, anew."""
-    shutil.rmtree(place, ignore_errors=True)
-    record(scenario, place / "inputs")
+    """Inputs and expected outputs of a scenario, anew; a robot file of its own stays."""
+    for part in ("inputs", "expected"):
+        shutil.rmtree(place / part, ignore_errors=True)
+    record(scenario, scenario.load_robot(place), place / "inputs")
     with tempfile.TemporaryDirectory() as scratch:
         run(scenario, place, Path(scratch) / "whole")
         copy(Path(scratch) / "whole", place / "expected", {f"/{t}" for t in KEPT})
@@ -69,7 +69,7 @@ def make(scenario: Scenario, place: Path) -> None:
 
 def run(scenario: Scenario, place: Path, out: Path, settings: Settings = ()) -> None:
     """Replay a scenario's inputs into the new folder ``out``."""
-    robot = load_robot(scenario.robot)
+    robot = scenario.load_robot(place)
     with BagWriter(out, {"robot": robot.name, "model_hash": robot.hash}) as writer:
         replay(place / "inputs", make_stages(STAGES, robot, (*scenario.settings, *settings)), robot, writer)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from humanoid_bench.scenarios import SCENARIOS
 from humanoid_cli.golden import check
 from humanoid_cli.main import main
+from humanoid_core.robot import load_robot
+from humanoid_replay.reader import BagReader
+from humanoid_replay.through import make_stages, replay
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -37,6 +41,22 @@ def test_a_changed_threshold_makes_the_right_one_fail(name: str, tmp_path: Path)
     assert not check(SCENARIOS[name], GOLDEN / name, tmp_path / "actual", (setting,)).same
     calm = "normal_reach"
     assert check(SCENARIOS[calm], GOLDEN / calm, tmp_path / "calm", (setting,)).same
+
+
+def test_the_second_robot_is_another_one_and_moves(tmp_path: Path) -> None:
+    """Its recording runs with its own robot file, and is refused by name with the first one's."""
+    place = GOLDEN / "second_robot"
+    robot, first = SCENARIOS["second_robot"].load_robot(place), load_robot("g1")
+    assert robot.hash != first.hash
+    with BagReader(place / "expected") as bag:
+        commands = np.array([r.message.position for r in bag.messages(["/robot/joint_command"])])
+        causes = {r.message.cause.partition(":")[0] for r in bag.messages(["/safety/status"])}
+    assert commands.shape[1] == robot.n
+    assert np.ptp(commands, axis=0).max() > 0.05
+    assert "STALE" in causes
+    said = replay(place / "inputs", make_stages(["ingest", "twin", "safety"], first), first)
+    assert "another robot" in "\n".join(said.remarks)
+    assert "ingest/robot_state" not in said.counts
 
 
 def test_all_of_it_is_small() -> None:
