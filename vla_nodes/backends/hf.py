@@ -2,8 +2,9 @@
 
 Two heads. actions: AutoModel; it gets the contract's streams and the instruction by their keys (what a processor of the
 checkpoint makes of pictures and text in their place, when there is one) and its output holds the action groups by
-their keys, [1, horizon, size], and perhaps ``confidence``. tokens: AutoModelForImageTextToText; it generates horizon x
-size tokens, which are bins of -1…1 counted from the end of the vocabulary (Kim et al. 2024, "OpenVLA").
+their keys, [1, horizon, size], and perhaps ``confidence``, ``understood`` and the contract's memory. tokens:
+AutoModelForImageTextToText; it generates horizon x size tokens, which are bins of -1…1 counted from the end of the
+vocabulary (Kim et al. 2024, "OpenVLA").
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ class HfWire(Wire):
             inputs["prefix"] = torch.cat([torch.as_tensor(rows[g.key], dtype=torch.float32) for g in groups], 1)[None]
             inputs["delay"] = delay
         answer = self._model(**inputs)
-        keys = [*(g.key for g in groups), "confidence"]
+        memory = self._loaded.terms.memory
+        keys = [*(g.key for g in groups), "confidence", "understood", *([memory.key] if memory else [])]
         out = {k: answer[k].detach().float().cpu().numpy()[0] for k in keys if k in answer}
         return out or {k: None for k in answer}
 

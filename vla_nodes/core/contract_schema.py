@@ -198,8 +198,25 @@ class Steady(Strict):
     least: NotNegative = 3.0
 
 
+class Memory(Strict):
+    """For a policy that remembers: what it answers under ``key``, ``size`` numbers, comes back with the next question;
+    zeros with the first of a task."""
+
+    key: Key
+    size: Count
+
+
+class Least(Strict):
+    """What an answer must be worth, 0 to 1. Below ``understood`` (which the policy then gives) the task is refused as
+    NOT_UNDERSTOOD; below ``confidence`` nothing is done with the answer, and the reason is NOT_FOUND."""
+
+    understood: Annotated[float, Field(strict=True, ge=0.0, le=1.0)] = 0.0
+    confidence: Annotated[float, Field(strict=True, ge=0.0, le=1.0)] = 0.0
+
+
 class Contract(Strict):
-    """One policy on one robot. ``end``: servers do not say when a task is fulfilled. timeout: the task ends as
+    """One policy on one robot. ``elapsed``: key of the seconds since the task began, for policies that want them.
+    ``end``: servers do not say when a task is fulfilled. timeout: the task ends as
     TIMEOUT when its time is over; steady: as done when the policy has come to rest (see ``Steady``)."""
 
     description: str = ""
@@ -213,6 +230,9 @@ class Contract(Strict):
     horizon: Annotated[int, Field(strict=True, ge=1, le=1024)]
     skew: Positive = 0.02
     instruction: Key = "prompt"
+    elapsed: str = ""
+    memory: Memory | None = None
+    least: Least = Least()
     pictures: tuple[Picture, ...]
     state: tuple[StateGroup, ...] = ()
     actions: Annotated[tuple[ActionGroup, ...], Field(min_length=1)]
@@ -227,7 +247,8 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> Contract:
-        keys = [self.instruction, *(p.key for p in self.pictures), *(g.key for g in self.state)]
+        more = [k for k in (self.elapsed, self.memory.key if self.memory else "") if k]
+        keys = [self.instruction, *more, *(p.key for p in self.pictures), *(g.key for g in self.state)]
         twice = sorted({k for k in keys if keys.count(k) > 1})
         if twice:
             raise wrong("pictures", twice[0], "a key is used by two streams")
