@@ -38,9 +38,9 @@ INSTRUCTION = "wave with your right hand"
 STATES, COMMANDS = "ingest/robot_state", "robot/joint_command"
 NOTE = ("the graph 'sim' with camera and policy, which waves again and again, started and ended by the bench, "
         "{minutes:g} min; sensor_to_command: arrival of a robot command at a process beside the graph, minus the "
-        "capture of the newest measurement that had arrived there when the gate had taken its inputs (the command's own "
-        "stamp); cores and memory (proportional set size) of the nodes' processes; growth: slope of a straight line "
-        "through the memory of the second half; the process that measures runs beside it on the same cores")
+        "capture of the newest measurement that had arrived there when the gate had taken its inputs (the command's "
+        "own stamp); cores and memory (proportional set size) of the nodes' processes; growth: slope of a straight "
+        "line through the memory of the second half; the process that measures runs beside it on the same cores")
 
 
 class Tap:
