@@ -31,7 +31,7 @@ def constant(path: Path, name: str) -> Any:
 
 
 def test_every_launch_file_of_the_design_is_there() -> None:
-    assert {"bringup.launch.py", "sim.launch.py", "robot.launch.py", "replay.launch.py"} <= {p.name for p in FILES}
+    assert {"bringup.launch.py", "sim.launch.py", "robot.launch.py", "replay.launch.py", "gazebo.launch.py"} <= {p.name for p in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
