@@ -63,7 +63,13 @@ class BagReader:
         with _one_line(self.path):
             where = locate(self.path)
             broken = unfinished(where)
-            self._reader = self._rescue(broken) if broken else AnyReader([where], default_typestore=typestore())
+            if broken and broken[0].suffix == ".db3":
+                self._reader = AnyReader(broken, default_typestore=typestore())
+                self._lost = ["ends in the middle (was the recorder killed?): what it had committed is read"]
+            elif broken:
+                self._reader = self._rescue(broken)
+            else:
+                self._reader = AnyReader([where], default_typestore=typestore())
 
     def __enter__(self) -> BagReader:
         try:
@@ -185,21 +191,28 @@ def locate(path: Path) -> Path:
 
 def growing(folder: Path) -> list[Path]:
     """Parts that a recorder did not finish (humanoid_replay.recording)."""
-    return sorted(folder.glob("part_*.growing/*.mcap"))
+    return sorted(p for p in folder.glob("part_*.growing/*") if p.suffix in (".mcap", ".db3"))
 
 
 def mcap_files(path: Path) -> list[Path]:
     """All mcap files of a recording in order, those that a recorder did not finish last."""
+    return _parts(path, ".mcap")
+
+
+def _parts(path: Path, suffix: str) -> list[Path]:
     if not path.is_dir():
-        return [path] if path.suffix == ".mcap" else []
-    return sorted((p for p in path.iterdir() if p.suffix == ".mcap"), key=_number) + growing(path)
+        return [path] if path.suffix == suffix else []
+    finished = sorted((p for p in path.iterdir() if p.suffix == suffix), key=_number)
+    return finished + [p for p in growing(path) if p.suffix == suffix]
 
 
 def unfinished(path: Path) -> list[Path]:
     """All files of a recording when one of them has no end; [] when rosbags can open it as it is."""
+    late = growing(path) if path.is_dir() else []
+    if late:
+        return _parts(path, late[0].suffix)
     files = mcap_files(path)
-    late = path.is_dir() and bool(growing(path))
-    return files if late or any(not _has_end(file) for file in files) else []
+    return files if any(not _has_end(file) for file in files) else []
 
 
 def _number(file: Path) -> tuple[int, str]:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class Account:
 
 
 class Recorder:
-    """A `Sink` for a watcher: ``write`` only puts into a queue, a thread of its own writes.
+    """A `Sink` for a watcher: ``write`` only puts into a queue, a thread of its own writes. Nobody else touches the
+    files: what sqlite opened in one thread cannot be closed in another.
 
     ``free``: bytes that the disk has left, for tests.
     """
@@ -63,7 +65,8 @@ class Recorder:
         self._queue: deque[tuple[str, str, int, bytes]] = deque()
         self._waiting = 0
         self._wake = threading.Condition()
-        self._busy = threading.Lock()  # the recording: its thread against ``save``
+        self._saves: deque[tuple[Path, int, Future[Path]]] = deque()
+        self._busy = threading.Lock()  # held while the disk is written to
         self._tight = self._end = False
         self._looked = 0.0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -85,8 +88,13 @@ class Recorder:
 
     def save(self, path: Path, since_ns: int) -> Path:
         """Keep what was recorded since then for good (humanoid_replay.recording)."""
-        with self._busy:
-            return self.recording.save(path, since_ns)
+        asked: Future[Path] = Future()
+        with self._wake:
+            if self._end:
+                raise BagError(path, "not saved: the recording has ended")
+            self._saves.append((path, since_ns, asked))
+            self._wake.notify()
+        return asked.result()
 
     def close(self) -> None:
         """Write what waits and finish."""
@@ -94,10 +102,6 @@ class Recorder:
             self._end = True
             self._wake.notify()
         self._thread.join()
-        try:
-            self.recording.close()
-        except BagError as error:
-            self.account.why = self.account.why or str(error)
 
     def __enter__(self) -> Recorder:
         return self
@@ -110,8 +114,9 @@ class Recorder:
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._end, timeout=0.05)
+                self._wake.wait_for(lambda: self._end or self._saves, timeout=0.05)
                 batch, self._queue = self._queue, deque()
+                saves, self._saves = self._saves, deque()
                 ended = self._end
             with self._busy:
                 for letter in sorted(batch, key=lambda m: m[2]):
@@ -119,8 +124,20 @@ class Recorder:
                 if time.monotonic() - self._looked > 0.5:
                     self._looked = time.monotonic()
                     self._look_at_disk()
-            if ended:
-                return
+                for path, since_ns, asked in saves:
+                    try:
+                        asked.set_result(self.recording.save(path, since_ns))
+                    except Exception as error:
+                        asked.set_exception(error)
+                if ended:
+                    self._finish()
+                    return
+
+    def _finish(self) -> None:
+        try:
+            self.recording.close()
+        except BagError as error:
+            self.account.why = self.account.why or str(error)
 
     def _write(self, topic: str, message_type: str, stamp_ns: int, data: bytes) -> None:
         account = self.account

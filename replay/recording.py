@@ -25,6 +25,9 @@ from humanoid_replay.writer import BagWriter
 GROWING = "part_{:04d}.growing"
 METADATA = "metadata.yaml"
 KEY = "rosbag2_bagfile_information"
+#: Parts come and go while messages wait, so YAML is left to libyaml where PyYAML was built with it.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 #: A part of a ring is this share of it, so that at most so much too much is kept.
 RING_SHARE = 6
 
@@ -147,7 +150,7 @@ class Recording:
 
     def _adopt(self, folder: Path) -> None:
         """The finished file moves up; its folder goes."""
-        metadata = yaml.safe_load((folder / METADATA).read_text(encoding="utf-8"))[KEY]
+        metadata = yaml.load((folder / METADATA).read_text(encoding="utf-8"), Loader=LOADER)[KEY]
         file = folder / metadata["relative_file_paths"][0]
         target = self.path / f"{self.path.name}_{self._number}{file.suffix}"
         os.replace(file, target)
@@ -184,7 +187,7 @@ class Recording:
                  "message_count": sum(p.metadata["message_count"] for p in parts),
                  "topics_with_message_count": list(topics.values())}
         fresh = folder / f"{METADATA}.new"
-        fresh.write_text(yaml.safe_dump({KEY: whole}, sort_keys=False), encoding="utf-8")
+        fresh.write_text(yaml.dump({KEY: whole}, Dumper=DUMPER, sort_keys=False), encoding="utf-8")
         os.replace(fresh, folder / METADATA)
 
 

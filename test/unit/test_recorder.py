@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from test_recording import KIND, START, sample
 
 from humanoid_core.timing import MS
+from humanoid_replay.errors import BagError
 from humanoid_replay.reader import BagReader
 from humanoid_replay.recorder import MIB, Recorder, Room
+from humanoid_replay.recording import Limits
 
 IMAGE = "sensor_msgs/msg/Image"
 
@@ -61,3 +64,27 @@ def test_a_nearly_full_disk_costs_pictures_and_a_full_one_ends_the_recording_who
     assert recorder.account.lost["joint_states"] >= 1
     with BagReader(tmp_path / "bag") as bag:
         assert not bag.remarks
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_ring_is_saved_and_closed_whole_in_either_format(tmp_path: Path, storage: str) -> None:
+    with Recorder(tmp_path / "bag", limits=Limits(ring=2.0), storage=storage, free=lambda: 1 << 40) as recorder:
+        feed(recorder, 300)
+        saved = recorder.save(tmp_path / "saved", 0)
+        feed(recorder, 100)
+    assert recorder.account.complete, recorder.account.why
+    assert names(saved)["/joint_states"] > 100
+    assert names(tmp_path / "bag")["/joint_states"] > 100
+    assert not list((tmp_path / "bag").glob("*.growing"))
+    with pytest.raises(BagError, match="the recording has ended"):
+        recorder.save(tmp_path / "late", 0)
+
+
+def test_what_cannot_be_saved_is_said_to_who_asked(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "bag", free=lambda: 1 << 40) as recorder:
+        feed(recorder, 10)
+        (tmp_path / "there").mkdir()
+        with pytest.raises(BagError, match="there"):
+            recorder.save(tmp_path / "there", 0)
+        feed(recorder, 10)
+    assert recorder.account.complete

@@ -71,12 +71,13 @@ def test_the_ring_keeps_the_last_seconds_and_saves_them_when_asked(tmp_path: Pat
     assert read(saved)[0] <= 1500
 
 
-def test_after_kill_9_everything_but_the_last_flush_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_after_kill_9_everything_but_the_last_flush_is_read(tmp_path: Path, storage: str) -> None:
     writer = subprocess.Popen([sys.executable, "-c", (
         "import sys, time; sys.path.insert(0, 'test/unit')\n"
         "from test_recording import *\n"
-        "r = Recording(sys.argv[1], limits=Limits(split_seconds=2.0))\n"
-        "fill(r, 730); print('written', flush=True); time.sleep(60)"), str(tmp_path / "bag")],
+        "r = Recording(sys.argv[1], limits=Limits(split_seconds=2.0), storage=sys.argv[2])\n"
+        "fill(r, 730); print('written', flush=True); time.sleep(60)"), str(tmp_path / "bag"), storage],
         stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
     assert writer.stdout.readline().strip() == "written"
