@@ -59,21 +59,33 @@ class Latency:
 
 
 def judge(record: Record, robot: RobotModel, instruction: str) -> Verdict | None:
-    """The simulator's view of the task; None when the instruction names none."""
-    from sim_nodes.core.judge import Judge, JudgeError
+    """The simulator's view of the task; None when the instruction names none. Steps are judged one after the other:
+    each from when the one before was done."""
+    from sim_nodes.core.judge import Judge, JudgeError, Verdict
     from vla_nodes.core.instruction import Refusal, parse
+    from vla_nodes.core.steps import split
 
-    task = parse(instruction)
-    if isinstance(task, Refusal):
-        return None
-    try:
-        judge = Judge(robot, task.verb, task.thing if task.colour or task.kind else "", task.hand)
-    except JudgeError:
-        return None
+    judges = []
+    for step in split(instruction):
+        task = parse(step)
+        if isinstance(task, Refusal):
+            return None
+        try:
+            judges.append(Judge(robot, task.verb, task.thing if task.colour or task.kind else "", task.hand))
+        except JudgeError:
+            return None
+    waiting = list(judges)
     for at, truth in record.truths():
         if at >= record.start_ns > 0:
-            judge.feed(truth)
-    return judge.verdict()
+            waiting[0].feed(truth)
+            if len(waiting) > 1 and waiting[0].verdict().success:
+                waiting.pop(0)
+    if len(judges) == 1:
+        return judges[0].verdict()
+    last = waiting[0].verdict()
+    done = [j.verdict().reason for j in judges[: len(judges) - len(waiting)]]
+    reason = ", then ".join([*done, last.reason])
+    return Verdict(last.success and len(waiting) == 1, reason, last.distance, last.side)
 
 
 def outcome(record: Record, verdict: Verdict | None, robot: RobotModel) -> Outcome:

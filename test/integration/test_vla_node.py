@@ -111,6 +111,22 @@ def test_a_newer_goal_cancels_the_older(world: World, policy: Process) -> None:
     wait_for(lambda: _quiet(world), 20.0, "the motion to come to its end")
 
 
+def test_two_steps_in_one_goal(world: World, policy: Process) -> None:
+    """The goal's one result is for both; the feedback tells the step and how sure the policy is."""
+    world.judge = Judge(ROBOT, "wave", "", "right")
+    _, result = world.ask("wave with your right hand, then raise your left hand")
+    got = wait_for(result, 120.0, "the result")
+    assert got.result.success, got.result.detail
+    assert "2 steps" in got.result.detail
+    assert world.judge.verdict().success
+    details = [f.detail for f in world.feedback]
+    assert any("step 1 of 2" in d for d in details)
+    assert any("step 2 of 2" in d for d in details)
+    assert max(f.confidence for f in world.feedback) > 0.4
+    assert [c.instruction for c in world.chunks][:: max(len(world.chunks) - 1, 1)] == [
+        "wave with your right hand", "raise your left hand"]  # fmt: skip
+
+
 def test_cancelling_the_goal_stops_the_commands(world: World, policy: Process) -> None:
     handle, result = world.ask("wave with your left hand")
     wait_for(lambda: len(world.commands) > 50, 40.0, "motion")

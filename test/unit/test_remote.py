@@ -218,6 +218,19 @@ def test_an_outage_slows_to_a_hold_says_why_and_goes_on_without_a_jump(peer: Pee
     assert loop.session.status(loop.now).reason_code == ""
 
 
+def test_answers_that_take_ever_another_time_make_no_jump(peer: Peer, backend: Remote) -> None:
+    answered(backend)
+    peer.set(delay=0.02, jitter=0.3)
+    loop = Loop(backend)
+    loop.session.instruct("touch the red cube", loop.now)
+    loop.run(6.0)
+    assert loop.session.chunks >= 5
+    position = np.array([c.position for c in loop.commands])
+    assert np.max(np.abs(np.diff(position, axis=0)) / ROBOT.command_velocity[UPPER]) <= 0.0101
+    velocity = np.array([c.velocity for c in loop.commands])
+    assert np.max(np.abs(np.diff(velocity, axis=0)) / ROBOT.command_acceleration[UPPER]) <= 0.0101
+
+
 # --- what one protocol only has
 
 

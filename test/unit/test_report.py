@@ -68,6 +68,17 @@ def verdict_of(r: Record, text: str = TOUCH) -> Outcome:
     return outcome(r, judge(r, ROBOT, text), ROBOT)
 
 
+def test_steps_are_judged_one_after_the_other() -> None:
+    both = judge(record(), ROBOT, f"{TOUCH}, then {TOUCH}")
+    assert both is not None
+    assert both.success
+    half = judge(record(), ROBOT, f"{TOUCH}, then touch the blue ball with your right hand")
+    assert half is not None
+    assert not half.success
+    assert "left hand touched the blue ball, then the right hand came no nearer" in half.reason
+    assert judge(record(), ROBOT, f"{TOUCH}, then sing") is None
+
+
 def test_a_good_run_is_a_success_with_its_distance() -> None:
     out = verdict_of(record())
     assert out.success
