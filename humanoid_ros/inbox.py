@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
 
 from humanoid_ros.convert import from_msg
 from humanoid_ros.polled import Polled
@@ -20,11 +21,18 @@ from humanoid_ros.polled import Polled
 
 @dataclass(frozen=True)
 class Letter:
-    """One message. ``arrival_ns``: monotonic; ``sender``: the publisher's identity in the middleware (GID)."""
+    """One message, sealed: most are superseded before anybody wants to know what they say, and reading costs more
+    than receiving. ``arrival_ns``: monotonic; ``sender``: the publisher's identity in the middleware (GID)."""
 
-    message: Any
+    data: bytes
+    kind: type
     arrival_ns: int
     sender: bytes
+
+    @property
+    def message(self) -> Any:
+        """The ROS message."""
+        return deserialize_message(self.data, self.kind)
 
     def open(self) -> Any:
         """The dataclass, or None when a field holds what the type has no word for (an unknown level, say)."""
@@ -38,17 +46,17 @@ class Inbox:
     """A subscription on the table's topic `name`. `depth` > 1 shows every message between two ticks, oldest first."""
 
     def __init__(self, node: Node, name: str, depth: int | None = None) -> None:
-        self._polled = Polled(node, name, depth=depth)
+        self._polled = Polled(node, name, raw=True, depth=depth)
         self._last_ns = time.monotonic_ns()
 
     def take(self, now_ns: int) -> list[Letter]:
         """What came since the last call, oldest first, at most `depth`. `now_ns` is the monotonic clock."""
         letters: list[Letter] = []
-        for message, info in islice(self._polled.take_with_info(), self._polled.depth):
+        for data, info in islice(self._polled.take_with_info(), self._polled.depth):
             # The middleware stamps the reception by the wall clock, which may step: what it says is kept
             # between the last look and now.
             waited = min(max(time.time_ns() - info["received_timestamp"], 0), now_ns - self._last_ns)
             gid = info.get("publisher_gid")
-            letters.append(Letter(message, now_ns - waited, gid["data"] if gid else b""))
+            letters.append(Letter(data, self._polled.kind, now_ns - waited, gid["data"] if gid else b""))
         self._last_ns = now_ns
         return letters

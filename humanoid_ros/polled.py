@@ -6,6 +6,7 @@ the message costs. A node whose work hangs on one fast topic waits for that topi
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from rclpy.node import Node
 
 from humanoid_core.timing import NS
 from humanoid_ros import qos
+
+_LITTLE, _BIG = struct.Struct("<iI"), struct.Struct(">iI")
 
 
 class NeverWakes(CallbackGroup):
@@ -33,7 +36,8 @@ class NeverWakes(CallbackGroup):
 class Polled:
     """One topic of the table, for one thread.
 
-    ``raw``: messages come as serialized bytes; ``depth``: how many the middleware keeps, in place of the table's.
+    ``raw``: messages come as serialized bytes of ``kind``; ``depth``: how many the middleware keeps, in place of the
+    table's.
     """
 
     def __init__(self, node: Node, topic: str, raw: bool = False, depth: int | None = None) -> None:
@@ -42,9 +46,9 @@ class Polled:
         if depth is not None:
             profile.depth = depth
         self.depth = profile.depth
-        self.topic, self._raw, self._type = topic, raw, qos.message_type(row.type)
+        self.topic, self._raw, self.kind = topic, raw, qos.message_type(row.type)
         self._context = node.context
-        self._subscription = node.create_subscription(self._type, topic, _unused, profile,
+        self._subscription = node.create_subscription(self.kind, topic, _unused, profile,
                                                       callback_group=NeverWakes(), raw=raw)
         self._wait_set: Any = None
 
@@ -56,7 +60,7 @@ class Polled:
         """The same with what the middleware knows of each: reception time and sender."""
         while True:
             with self._subscription.handle:
-                taken = self._subscription.handle.take_message(self._type, self._raw)
+                taken = self._subscription.handle.take_message(self.kind, self._raw)
             if taken is None:
                 return
             yield taken
@@ -70,6 +74,13 @@ class Polled:
             self._wait_set.clear_entities()
             self._wait_set.add_subscription(handle)
             self._wait_set.wait(round(timeout_s * NS))
+
+
+def stamp_of(data: bytes) -> int:
+    """Nanoseconds of a serialized message that begins with a header: after the encapsulation (4 bytes, of which the
+    second one tells the byte order) come its seconds and nanoseconds (OMG DDS-RTPS 2.5, 10.2)."""
+    sec, nanosec = _LITTLE.unpack_from(data, 4) if data[1] & 1 else _BIG.unpack_from(data, 4)
+    return int(sec * NS + nanosec)
 
 
 def _unused(_message: Any) -> None:

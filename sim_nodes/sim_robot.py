@@ -1,7 +1,7 @@
 """sim_robot: the simulated robot as a ROS node.
 
-Three threads: the physics with its sensors (200 ticks a second on the monotonic clock), the camera, and the
-executor (commands, services, diagnostics). A lock guards the plant; nobody holds it for longer than a tick.
+Three threads: the physics with its commands and sensors (200 ticks a second on the monotonic clock), the camera, and
+the executor (services, diagnostics). A lock guards the plant; nobody holds it for longer than a tick.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from humanoid_core.robot_model import CameraSpec, RobotModel
 from humanoid_core.timing import MS, NS, Metronome
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import JointCommand, Mode
-from humanoid_ros import qos
 from humanoid_ros.convert import stamped, to_msg, xyz
+from humanoid_ros.inbox import Inbox
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
 from sim_nodes.camera_thread import CameraThread
@@ -71,9 +71,8 @@ class SimRobot(HumanoidNode):
         self._sim_clock = self.create_publisher(Clock, "/clock", 1) if p.own_clock else None
         self.advertise(*topics, "sim/truth")
         self._camera = self._open_camera()
-        self.subscribe("robot/joint_command", self._on_command)
-        row = qos.topic("robot/mode")
-        self.create_subscription(RobotModeMsg, row.name, self._on_mode, qos.profile(row))
+        self._commands = Inbox(self, "robot/joint_command", depth=4)
+        self._modes = Inbox(self, "robot/mode", depth=4)
         self.create_service(Push, "sim/push", self._on_push)
         self.create_service(SetFault, "sim/set_fault", self._on_fault)
         self.diagnostics(self._report)
@@ -100,6 +99,7 @@ class SimRobot(HumanoidNode):
     # --- the physics' thread
 
     def _run_paced(self, now_ns: int, loop: Metronome) -> None:
+        self._read(now_ns)
         due = self._pace.due(loop)
         newest = loop.next_ns - loop.period_ns + self._clock_offset_ns()  # ROS time when this tick should have been
         for k in range(due):
@@ -120,7 +120,15 @@ class SimRobot(HumanoidNode):
         """As fast as possible, in slices of one period so that the node can end."""
         self._pace.measure(now_ns, self.plant.time_ns)
         while time.monotonic_ns() < now_ns + 4 * MS:
+            self._read(time.monotonic_ns())
             self._advance(0)
+
+    def _read(self, now_ns: int) -> None:
+        """What was asked of the robot since the last tick."""
+        for letter in self._modes.take(now_ns):
+            self._on_mode(letter.message)
+        for letter in self._commands.take(now_ns):
+            self._on_command(letter.open())
 
     def _advance(self, stamp_ns: int) -> None:
         """One tick: physics, then what the sensors publish of it."""
@@ -159,21 +167,6 @@ class SimRobot(HumanoidNode):
                 self._info.header.stamp = message.header.stamp
                 self.publisher(INFO).publish(self._info)
 
-    # --- the camera's thread
-
-    def _on_picture(self, picture: Picture, taken_ns: int, stamp_ns: int) -> None:
-        picture = self.sensors.develop(picture)
-        with self._lock:
-            out = self.sensors.pictures(picture, taken_ns, stamp_ns, self.plant.time_ns)
-        self._publish(out, stamp_ns)
-
-    def _on_camera_opened(self, why: str) -> None:
-        if why:
-            self._no_pictures, self._camera = why, None
-            self.get_logger().error(f"no pictures: {why}")
-
-    # --- the executor's thread
-
     def _on_command(self, command: JointCommand) -> None:
         with self._lock:
             code = self.plant.command(command)
@@ -189,6 +182,21 @@ class SimRobot(HumanoidNode):
             return
         with self._lock:
             self.plant.set_mode(mode, message.reason)
+
+    # --- the camera's thread
+
+    def _on_picture(self, picture: Picture, taken_ns: int, stamp_ns: int) -> None:
+        picture = self.sensors.develop(picture)
+        with self._lock:
+            out = self.sensors.pictures(picture, taken_ns, stamp_ns, self.plant.time_ns)
+        self._publish(out, stamp_ns)
+
+    def _on_camera_opened(self, why: str) -> None:
+        if why:
+            self._no_pictures, self._camera = why, None
+            self.get_logger().error(f"no pictures: {why}")
+
+    # --- the executor's thread
 
     def _on_push(self, request: Push.Request, response: Push.Response) -> Push.Response:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 import zlib
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 from rclpy.serialization import deserialize_message
 
 from humanoid_core.robot import RobotError, RobotModel, load_robot
-from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import SensorHealth, TwinState
 from humanoid_ros import qos
 from humanoid_ros.convert import from_msg
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
-from humanoid_ros.polled import Polled
+from humanoid_ros.polled import Polled, stamp_of
 from twin_nodes.core.ingest import IngestCore
 from twin_nodes.core.other_checks import PictureStamp
 from twin_nodes.core.verdict import IngestConfig
@@ -131,10 +129,8 @@ class SensorIngest(HumanoidNode):
 
 
 def picture_stamp(data: bytes) -> PictureStamp:
-    """Of a serialized Image: encapsulation (4 bytes, the second one tells the byte order), then the stamp."""
-    order = "<" if data[1] & 1 else ">"
-    sec, nanosec = struct.unpack_from(order + "iI", data, 4)
-    return PictureStamp(sec * NS + nanosec, len(data) - HEAD, zlib.crc32(data[HEAD::17]))
+    """Of a serialized Image: its pixels are not decoded to find out that it came."""
+    return PictureStamp(stamp_of(data), len(data) - HEAD, zlib.crc32(data[HEAD::17]))
 
 
 def _known_sources(robot: RobotModel, cameras: bool) -> list[str]:

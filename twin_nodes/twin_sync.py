@@ -7,8 +7,8 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from humanoid_twin.msg import RobotState as RobotStateMsg
 from humanoid_twin.srv import Calibrate, Snapshot, WhatIf
+from rclpy.serialization import deserialize_message
 
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
@@ -16,7 +16,7 @@ from humanoid_core.types import ActionChunk, JointSample, RobotState, TwinState,
 from humanoid_ros.convert import doubles, from_msg, stamp_from_msg, to_msg
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
-from humanoid_ros.polled import Polled
+from humanoid_ros.polled import Polled, stamp_of
 from twin_nodes.core.prediction import as_prediction
 from twin_nodes.core.preview import chunk_problem
 from twin_nodes.core.shedding import Shedding
@@ -48,7 +48,7 @@ class TwinSync(HumanoidNode):
         self._silence_ns = round(p.stale_ms * MS)
         self._resets = 0
         self.advertise("twin/state", "twin/joint_states", "twin/prediction", "twin/health")
-        self._measured = Polled(self, "ingest/robot_state")
+        self._measured = Polled(self, "ingest/robot_state", raw=True)
         self._spacing_ns = round(self.core.config.spacing_ms * MS)
         self._commands, self._health = Polled(self, "robot/joint_command"), Polled(self, "ingest/sensor_health")
         self._permits = Polled(self, "safety/permit")
@@ -64,7 +64,8 @@ class TwinSync(HumanoidNode):
     def _step(self) -> None:
         """Wait for a measurement, one period at most, and look whether the robot fell silent."""
         self._measured.wait(PERIOD_S)
-        states = [from_msg(message) for message in self._measured.take() if self._due(message)]
+        kind = self._measured.kind
+        states = [from_msg(deserialize_message(data, kind)) for data in self._measured.take() if self._due(data)]
         with self._lock:
             for message in self._commands.take():
                 self.core.on_command(from_msg(message))
@@ -77,9 +78,9 @@ class TwinSync(HumanoidNode):
             self._next_ns = mono_ns + round(PERIOD_S * NS)
             self._on_silence(mono_ns)
 
-    def _due(self, message: RobotStateMsg) -> bool:
-        """Whether the core would use it; decided by the stamp before anything is converted."""
-        stamp_ns, last = stamp_from_msg(message.header.stamp), self.core.latest
+    def _due(self, data: bytes) -> bool:
+        """Whether the core would use it; decided by the stamp before anything else is read."""
+        stamp_ns, last = stamp_of(data), self.core.latest
         return last is None or not 0 < stamp_ns - last.stamp_ns < self._spacing_ns
 
     def _on_state(self, state: RobotState) -> None:

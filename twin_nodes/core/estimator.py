@@ -251,7 +251,7 @@ class JointEstimator:
         doubt: after a jump of its encoder the drive may know of it or not."""
         sane = np.isfinite(m.position + m.velocity)
         q, v = np.where(sane, m.position, before.q), np.where(sane, m.velocity, 0.0)
-        drive = self.drives.at(m.stamp_ns)
+        drive = self.drives.at(m.stamp_ns - 1)
         pull = np.where(drive.on, drive.kp * (drive.position - q) + drive.kd * (drive.velocity - v), 0.0)
         fresh = self._fresh()
         fresh[:, 2, 2] += pull * pull
@@ -268,7 +268,7 @@ class JointEstimator:
 
     def _learn(self, before: JointBelief, m: JointInput, belief: JointBelief, motion: Motion) -> tuple[Array, Array]:
         """Share of the bias in what the drive adds to its command: least squares with a fading memory."""
-        drive = self.drives.at(m.stamp_ns)
+        drive = self.drives.at(m.stamp_ns - 1)
         known = drive.on & np.isfinite(m.effort) & ~belief.gated
         asked = drive.kp * (drive.position - belief.q) + drive.kd * (drive.velocity - belief.v) + drive.effort
         fade = np.exp(-(m.stamp_ns - before.motion_ns) / NS / SHARE_MEMORY)

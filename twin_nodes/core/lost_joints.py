@@ -63,8 +63,9 @@ class LostJoints:
         self._joints = [_Joint(name, robot.index(name), name in spec.estimate) for name in spec.watch]
         self._rows = np.array([j.row for j in self._joints], dtype=np.intp)
         self._low, self._high = robot.lower, robot.upper
-        self._least, self._most = limits.low[self._rows], limits.high[self._rows]
-        self._fast, self._strong = limits.fast[self._rows], limits.strong[self._rows]
+        fast, strong = limits.fast[self._rows], limits.strong[self._rows]
+        self._least = np.stack((limits.low[self._rows], -fast, -strong))
+        self._most = np.stack((limits.high[self._rows], fast, strong))
         self._frozen_ns, self._dwell_ns = round(frozen_ms * MS), round(config.handback_ms * MS)
         self._longest_ns = round(config.estimate_for * NS)
         self.clear()
@@ -146,15 +147,15 @@ class LostJoints:
 
     def _possible(self, values: Array) -> Flags:
         """NaN fails every comparison."""
-        q, v, tau = values
-        found: Flags = ((q >= self._least) & (q <= self._most) & (np.abs(v) <= self._fast)
-                        & (np.abs(tau) <= self._strong))
+        found: Flags = ((values >= self._least) & (values <= self._most)).all(axis=0)
         return found
 
     def _frozen(self, whole: JointSample, values: Array) -> Flags:
         """Watched joints whose values have stayed the same; only while most joints' positions change."""
-        moving = self._whole is not None and 2 * np.count_nonzero(whole.position != self._whole) > len(self._names)
-        same = (values == self._before).all(axis=0) if moving and self._before is not None else False
+        same: Flags | bool = False
+        if self._before is not None and self._whole is not None and (values[0] == self._before[0]).any():
+            moving = 2 * np.count_nonzero(whole.position != self._whole) > len(self._names)
+            same = moving and (values == self._before).all(axis=0)
         self._since = np.where(same, self._since, whole.stamp_ns)
         frozen: Flags = (self._frozen_ns > 0) & (whole.stamp_ns - self._since >= self._frozen_ns)
         return frozen

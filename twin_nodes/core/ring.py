@@ -6,7 +6,7 @@ events would have given in order.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -61,7 +61,7 @@ class Ring(Generic[Event, State]):
 
     def again(self, stamp_ns: int) -> None:
         """What lies behind ``stamp_ns`` is worked out anew: an input that acts from then on came late."""
-        at = max(bisect_left(self._stamps, stamp_ns), 1)
+        at = max(bisect_right(self._stamps, stamp_ns), 1)
         if at < len(self._stamps):
             self._states = self._states[:at]
             self._again(at)
