@@ -9,9 +9,9 @@ from typing import Any
 
 from humanoid_bench.lockstep import Lockstep
 from humanoid_core.topics import TOPICS
-from humanoid_replay.cdr import canonical
 from humanoid_replay.recorder import PICTURES
 from humanoid_replay.writer import BagWriter
+from humanoid_ros.cdr import canonical
 from humanoid_ros.convert import to_msg
 
 #: Not worth their room in a recording that is kept: pictures, and what nobody reads again.

@@ -13,9 +13,8 @@ from itertools import islice
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 
-from humanoid_ros.convert import from_msg
+from humanoid_ros.convert import from_bytes
 from humanoid_ros.polled import Polled
 
 
@@ -29,15 +28,11 @@ class Letter:
     arrival_ns: int
     sender: bytes
 
-    @property
-    def message(self) -> Any:
-        """The ROS message."""
-        return deserialize_message(self.data, self.kind)
-
     def open(self) -> Any:
-        """The dataclass, or None when a field holds what the type has no word for (an unknown level, say)."""
+        """The dataclass (of a type without one: the message's fields), or None when it is damaged or a field holds what
+        the type has no word for (an unknown level, say)."""
         try:
-            return from_msg(self.message)
+            return from_bytes(self.data, self.kind)
         except ValueError:
             return None
 
@@ -46,7 +41,7 @@ class Inbox:
     """A subscription on the table's topic `name`. `depth` > 1 shows every message between two ticks, oldest first."""
 
     def __init__(self, node: Node, name: str, depth: int | None = None) -> None:
-        self._polled = Polled(node, name, raw=True, depth=depth)
+        self._polled = Polled(node, name, depth=depth)
         self._last_ns = time.monotonic_ns()
 
     def take(self, now_ns: int) -> list[Letter]:

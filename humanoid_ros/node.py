@@ -22,9 +22,9 @@ from humanoid_core.reasons import Refusals
 from humanoid_core.robot import RobotError
 from humanoid_core.timing import NS, Metronome
 from humanoid_ros import qos
-from humanoid_ros.convert import from_msg, to_msg
+from humanoid_ros.convert import from_bytes, to_msg
 from humanoid_ros.params import ParameterError
-from humanoid_ros.realtime import raise_priority
+from humanoid_ros.realtime import REAL_TIME, prefer, raise_priority
 
 OK, WARN, ERROR = 0, 1, 2
 _LEVELS = {OK: DiagnosticStatus.OK, WARN: DiagnosticStatus.WARN, ERROR: DiagnosticStatus.ERROR}
@@ -38,9 +38,9 @@ class HumanoidNode(Node):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.unreadable = Refusals()
-        #: Ask for real-time priority at the start; for nodes that a robot's safety waits for.
-        self.realtime = False
-        self._no_realtime = ""
+        #: Ask for it at the start, '' for none: `REAL_TIME`, `PREFERRED` (humanoid_ros/realtime.py).
+        self.priority = ""
+        self._no_priority = ""
         self._publishers_by_topic: dict[str, Any] = {}
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._loops: list[threading.Thread] = []
@@ -48,7 +48,9 @@ class HumanoidNode(Node):
 
     def now_ns(self) -> int:
         """ROS time in nanoseconds (the simulator's clock with use_sim_time)."""
-        return int(self.get_clock().now().nanoseconds)
+        clock = self.get_clock()
+        # Without a simulator's clock ROS time is the system's, and rclpy takes twenty times as long to say so.
+        return int(clock.now().nanoseconds) if clock.ros_time_is_active else time.time_ns()
 
     def subscribe(self, name: str, callback: Callable[[Any], None]) -> Any:
         """Call `callback` with the dataclass of each message on the table's topic `name`.
@@ -58,16 +60,18 @@ class HumanoidNode(Node):
         """
         row = qos.topic(name)
 
-        def read(message: Any) -> None:
+        kind = qos.message_type(row.type)
+
+        def read(data: bytes) -> None:
             try:
-                value = from_msg(message)
+                value = from_bytes(data, kind)
             except ValueError as error:
                 self.unreadable.refuse("OUT_OF_RANGE", f"{name}: {error}")
                 self.get_logger().warning(f"refused {self.unreadable.last}", throttle_duration_sec=2.0)
                 return
             callback(value)
 
-        return self.create_subscription(qos.message_type(row.type), name, read, qos.profile(row))
+        return self.create_subscription(kind, name, read, qos.profile(row), raw=True)
 
     def advertise(self, *names: str) -> None:
         """Create the publishers of the table's topics `names` before the first message."""
@@ -123,8 +127,8 @@ class HumanoidNode(Node):
     def _send_diagnostics(self) -> None:
         assert self._diagnose is not None
         level, message, values = self._diagnose()
-        if self.realtime:
-            values = {**values, "real-time priority": self._no_realtime or "yes"}
+        if self.priority:
+            values = {**values, f"{self.priority} priority": self._no_priority or "yes"}
         values = {**values, **{f"unreadable {code}": count for code, count in self.unreadable.items()}}
         status = DiagnosticStatus(level=_LEVELS[level], name=self.get_name(), message=message,
                                   hardware_id=self.get_namespace())
@@ -135,10 +139,10 @@ class HumanoidNode(Node):
 
     def start_loops(self) -> None:
         """Start the node's own loops; called once, when everything is built."""
-        if self.realtime:
-            self._no_realtime = raise_priority()
-            if self._no_realtime:
-                self.get_logger().warning(f"no real-time priority: {self._no_realtime}")
+        if self.priority:
+            self._no_priority = raise_priority() if self.priority == REAL_TIME else prefer()
+            if self._no_priority:
+                self.get_logger().warning(f"no {self.priority} priority: {self._no_priority}")
         # What exists now lives as long as the node: the collector need not look at it in every pass.
         gc.collect()
         gc.freeze()

@@ -6,18 +6,17 @@ the message costs. A node whose work hangs on one fast topic waits for that topi
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
+from humanoid_core.reasons import Refusals
 from humanoid_core.timing import NS
 from humanoid_ros import qos
-
-_LITTLE, _BIG = struct.Struct("<iI"), struct.Struct(">iI")
+from humanoid_ros.convert import from_bytes
 
 
 class NeverWakes(CallbackGroup):
@@ -34,33 +33,42 @@ class NeverWakes(CallbackGroup):
 
 
 class Polled:
-    """One topic of the table, for one thread.
+    """One topic of the table, for one thread. Messages come as serialized bytes of the class ``kind``.
 
-    ``raw``: messages come as serialized bytes of ``kind``; ``depth``: how many the middleware keeps, in place of the
-    table's.
+    ``depth``: how many the middleware keeps, in place of the table's.
     """
 
-    def __init__(self, node: Node, topic: str, raw: bool = False, depth: int | None = None) -> None:
+    def __init__(self, node: Node, topic: str, depth: int | None = None) -> None:
         row = qos.topic(topic)
         profile = qos.profile(row)
         if depth is not None:
             profile.depth = depth
         self.depth = profile.depth
-        self.topic, self._raw, self.kind = topic, raw, qos.message_type(row.type)
+        self.topic, self.kind = topic, qos.message_type(row.type)
+        self.unreadable: Refusals = getattr(node, "unreadable", Refusals())
         self._context = node.context
         self._subscription = node.create_subscription(self.kind, topic, _unused, profile,
-                                                      callback_group=NeverWakes(), raw=raw)
+                                                      callback_group=NeverWakes(), raw=True)
         self._wait_set: Any = None
 
-    def take(self) -> Iterator[Any]:
+    def take(self) -> Iterator[bytes]:
         """Messages that came since the last call, oldest first."""
-        return (message for message, _ in self.take_with_info())
+        return (data for data, _ in self.take_with_info())
 
-    def take_with_info(self) -> Iterator[tuple[Any, dict[str, Any]]]:
+    def read(self, wanted: Callable[[bytes], bool] = lambda _: True) -> Iterator[Any]:
+        """Those ``wanted``, as dataclasses; what cannot be read is left out and counted in ``unreadable``."""
+        for data, _ in self.take_with_info():
+            try:
+                if wanted(data):
+                    yield from_bytes(data, self.kind)
+            except ValueError as error:
+                self.unreadable.refuse("OUT_OF_RANGE", f"{self.topic}: {error}")
+
+    def take_with_info(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """The same with what the middleware knows of each: reception time and sender."""
         while True:
             with self._subscription.handle:
-                taken = self._subscription.handle.take_message(self.kind, self._raw)
+                taken = self._subscription.handle.take_message(self.kind, True)
             if taken is None:
                 return
             yield taken
@@ -74,13 +82,6 @@ class Polled:
             self._wait_set.clear_entities()
             self._wait_set.add_subscription(handle)
             self._wait_set.wait(round(timeout_s * NS))
-
-
-def stamp_of(data: bytes) -> int:
-    """Nanoseconds of a serialized message that begins with a header: after the encapsulation (4 bytes, of which the
-    second one tells the byte order) come its seconds and nanoseconds (OMG DDS-RTPS 2.5, 10.2)."""
-    sec, nanosec = _LITTLE.unpack_from(data, 4) if data[1] & 1 else _BIG.unpack_from(data, 4)
-    return int(sec * NS + nanosec)
 
 
 def _unused(_message: Any) -> None:

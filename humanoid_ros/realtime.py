@@ -1,8 +1,10 @@
-"""Real-time priority for the processes that keep the robot safe, where the system allows it.
+"""Priority for the processes that keep the robot safe, where the system allows it.
 
 A loop of 100 Hz needs a processor within milliseconds, also while something else compiles. Linux gives that to
-SCHED_RR threads; a share of 5 % stays with everybody else (sched_rt_runtime_us), so a runaway node cannot take the
-machine. Without the right to ask, the node runs on and says so.
+SCHED_RR threads; a share of 5 % stays with everybody else (sched_rt_runtime_us). That share is taken in one piece: a
+core full of real-time work stands still for 50 ms once a second, longer than any deadline here. So only what is
+small and decides asks for it (`REAL_TIME`: ingest, monitor, gate); what is large and feeds them is preferred among
+ordinary processes (`PREFERRED`: simulated robot, twin). Without the right to ask, the node runs on and says so.
 """
 
 from __future__ import annotations
@@ -12,9 +14,26 @@ import os
 import threading
 from pathlib import Path
 
+REAL_TIME, PREFERRED = "real-time", "preferred"
+
 PRIORITY = 10  # of 1 to 99: above every ordinary process, below drivers and the kernel's own threads
 LISTENER = 5  # of those who only note when something came: below the nodes
-WAY_OUT = "allow it with a line '<user> - rtprio 10' in /etc/security/limits.conf"
+NICENESS = -10  # nine times the share of an ordinary process
+WAY_OUT = "allow it with lines '<user> - rtprio 10' and '<user> - nice -10' in /etc/security/limits.conf"
+
+
+def prefer() -> str:
+    """Give every thread of this process `NICENESS`; '' or why not."""
+    try:
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):  # a thread that ended meanwhile
+                os.setpriority(os.PRIO_PROCESS, int(task.name), NICENESS)
+        group = Path("/proc/self/autogroup")  # where Linux groups by session, niceness counts within the session only
+        if group.exists():
+            group.write_text(str(NICENESS))
+    except OSError as error:
+        return f"{error.strerror}; {WAY_OUT}"
+    return ""
 
 
 def raise_priority() -> str:

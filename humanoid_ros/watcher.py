@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Protocol
@@ -18,12 +18,11 @@ from typing import Any, Protocol
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 
 from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS, Topic
 from humanoid_ros import qos
-from humanoid_ros.convert import from_msg
+from humanoid_ros.convert import from_bytes
 from humanoid_ros.realtime import raise_listeners
 
 NICE = 5
@@ -157,12 +156,12 @@ class Watcher:
     def latest(self, topic: str) -> Any | None:
         """The newest message as a dataclass, or None."""
         seen = self._seen[topic]
-        return None if seen.last is None else from_msg(deserialize_message(seen.last, seen.kind))
+        return None if seen.last is None else from_bytes(seen.last, seen.kind)
 
-    def kept(self, topic: str, decode: Callable[[Any], Any] = from_msg) -> list[tuple[int, Any]]:
-        """(arrival ns, message) of what was kept, oldest first."""
+    def kept(self, topic: str) -> list[tuple[int, Any]]:
+        """(arrival ns, dataclass) of what was kept, oldest first."""
         seen = self._seen[topic]
-        return [(at, decode(deserialize_message(data, seen.kind))) for at, data in list(seen.kept)]
+        return [(at, from_bytes(data, seen.kind)) for at, data in list(seen.kept)]
 
     def rates(self, start_ns: int, end_ns: int, now_and_then: Iterable[str] = ("vla/joint_command",)) -> list[Rate]:
         """The rate of every topic by arrival (wall clock, ns) in a window."""

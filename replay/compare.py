@@ -18,10 +18,10 @@ import numpy as np
 
 from humanoid_core.timing import NS
 from humanoid_core.types import Level, Mode, TwinStatus
-from humanoid_replay.cdr import decode
 from humanoid_replay.errors import BagError
 from humanoid_replay.reader import BagReader
 from humanoid_replay.samples import capture_ns
+from humanoid_ros.cdr import decode
 
 PICTURES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 #: Topics whose changes are events of their own.

@@ -61,7 +61,7 @@ class Mapping:
         """Serialized ``data`` as it may be published: the same bytes, or a message with joints renamed."""
         if kind != JOINTS or not (self.joint_names or self.signs):
             return bytes(data)
-        from humanoid_replay.cdr import decode
+        from humanoid_ros.cdr import decode
         from humanoid_ros.convert import to_msg
         from humanoid_ros.convert_sensors import joint_sample_from_msg
 

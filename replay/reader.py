@@ -19,10 +19,10 @@ from typing import Any
 from rosbags.highlevel import AnyReader
 
 from humanoid_core.timing import NS
-from humanoid_replay.cdr import decode
-from humanoid_replay.definitions import typestore
 from humanoid_replay.errors import BagError
 from humanoid_replay.salvage import salvage
+from humanoid_ros.cdr import decode
+from humanoid_ros.definitions import typestore
 
 __all__ = ["BagError", "BagReader", "BagTopic", "Record"]
 

@@ -20,8 +20,8 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
 
-from humanoid_replay.definitions import typestore
 from humanoid_replay.errors import BagError
+from humanoid_ros.definitions import typestore
 
 #: A record longer than this is damage, not data, bytes.
 LONGEST_RECORD = 1 << 30

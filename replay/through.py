@@ -20,7 +20,6 @@ from typing import Any
 from humanoid_core.robot_model import RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS
-from humanoid_replay.cdr import canonical
 from humanoid_replay.errors import BagError
 from humanoid_replay.mapping import Mapping as Names
 from humanoid_replay.reader import BagReader
@@ -28,6 +27,7 @@ from humanoid_replay.samples import KINDS
 from humanoid_replay.stages import STAGES, STATE, TICK_NS, Stage
 from humanoid_replay.vla_stage import VlaStage
 from humanoid_replay.writer import BagWriter
+from humanoid_ros.cdr import canonical
 from humanoid_ros.convert import dataclass_for, to_msg
 from humanoid_ros.params import ParameterError, check
 from vla_nodes.params import VlaParams

@@ -11,8 +11,8 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from humanoid_core.topics import TOPICS, Topic
-from humanoid_replay.definitions import typestore
 from humanoid_replay.errors import BagError
+from humanoid_ros.definitions import typestore
 
 STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 FOREVER = QosTime(0x7FFFFFFF, 0xFFFFFFFF)

@@ -19,6 +19,7 @@ from humanoid_core.types import BatterySample, ImuSample, JointCommand, Mode, Ro
 from humanoid_ros.inbox import Inbox, Letter
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
+from humanoid_ros.realtime import REAL_TIME
 from robot_nodes.core.actuation import Phase
 from robot_nodes.core.bridge import Bridge
 from robot_nodes.core.onboard import Onboard
@@ -36,7 +37,7 @@ class UnitreeBridge(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("unitree_bridge")
-        self.realtime = True
+        self.priority = REAL_TIME
         p = declare(self, UnitreeParams)
         self.params, self.robot = p, load_robot(p.robot)
         spec = load_spec(p.vendor)

@@ -13,6 +13,7 @@ from humanoid_core.types import GateStatus, Level, Mode, RobotMode
 from humanoid_ros.inbox import Inbox
 from humanoid_ros.node import OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
+from humanoid_ros.realtime import REAL_TIME
 from safety_nodes.core.clearance import Clearance
 from safety_nodes.core.config import GateConfig
 from safety_nodes.core.events import GateEvents
@@ -27,7 +28,7 @@ class CommandGate(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("command_gate")
-        self.realtime = True
+        self.priority = REAL_TIME
         self.params = declare(self, GateParams)
         config = core_config("command_gate", GateConfig, self.params)
         robot, environment = load_robot(self.params.robot), load_environment(self.params.environment)

@@ -16,6 +16,7 @@ from humanoid_core.types import Level, Permit, SafetyStatus
 from humanoid_ros.inbox import Inbox, Letter
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
+from humanoid_ros.realtime import REAL_TIME
 from safety_nodes.core.clearance import Clearance
 from safety_nodes.core.config import MonitorConfig
 from safety_nodes.core.events import MonitorEvents
@@ -38,7 +39,7 @@ class SafetyMonitor(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("safety_monitor")
-        self.realtime = True
+        self.priority = REAL_TIME
         self.params = declare(self, MonitorParams)
         self.config = core_config("safety_monitor", MonitorConfig, self.params)
         self.robot = load_robot(self.params.robot)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from humanoid_twin.msg import RobotMode as RobotModeMsg
 from humanoid_twin.srv import Push, SetFault
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo
@@ -21,11 +20,12 @@ from humanoid_core.robot import RobotError, load_robot
 from humanoid_core.robot_model import CameraSpec, RobotModel
 from humanoid_core.timing import MS, NS, Metronome
 from humanoid_core.topics import TOPICS
-from humanoid_core.types import JointCommand, Mode
+from humanoid_core.types import JointCommand
 from humanoid_ros.convert import stamped, to_msg, xyz
 from humanoid_ros.inbox import Inbox
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
+from humanoid_ros.realtime import PREFERRED
 from sim_nodes.camera_thread import CameraThread
 from sim_nodes.core.camera import Picture
 from sim_nodes.core.fault_list import nearest
@@ -48,7 +48,7 @@ class SimRobot(HumanoidNode):
     def __init__(self) -> None:
         super().__init__("sim_robot")
         p = self.params = declare(self, SimParams)
-        self.realtime = p.mode == "real_time"
+        self.priority = PREFERRED if p.mode == "real_time" else ""
         self._steps = p.steps_per_tick
         robot = self.robot = load_robot(p.robot)
         topics = topics_of(robot)
@@ -125,10 +125,21 @@ class SimRobot(HumanoidNode):
 
     def _read(self, now_ns: int) -> None:
         """What was asked of the robot since the last tick."""
-        for letter in self._modes.take(now_ns):
-            self._on_mode(letter.message)
-        for letter in self._commands.take(now_ns):
-            self._on_command(letter.open())
+        for order in (letter.open() for letter in self._modes.take(now_ns)):
+            if order is None:
+                self._unreadable("robot/mode", "no such mode")
+            else:
+                with self._lock:
+                    self.plant.set_mode(order.mode, order.reason)
+        for command in (letter.open() for letter in self._commands.take(now_ns)):
+            if command is None:
+                self._unreadable("robot/joint_command", "cannot be read")
+            else:
+                self._on_command(command)
+
+    def _unreadable(self, topic: str, why: str) -> None:
+        self.refused.refuse("OUT_OF_RANGE", f"{topic}: {why}")
+        self.get_logger().warning(f"refused {self.refused.last}", throttle_duration_sec=2.0)
 
     def _advance(self, stamp_ns: int) -> None:
         """One tick: physics, then what the sensors publish of it."""
@@ -172,16 +183,6 @@ class SimRobot(HumanoidNode):
             code = self.plant.command(command)
         if code:
             self.get_logger().warning(f"command refused: {self.plant.refused.last}", throttle_duration_sec=2.0)
-
-    def _on_mode(self, message: RobotModeMsg) -> None:
-        try:
-            mode = Mode(message.mode)
-        except ValueError:
-            self.refused.refuse("OUT_OF_RANGE", f"robot/mode {message.mode}")
-            self.get_logger().warning(f"robot/mode {message.mode} refused: no such mode", throttle_duration_sec=2.0)
-            return
-        with self._lock:
-            self.plant.set_mode(mode, message.reason)
 
     # --- the camera's thread
 

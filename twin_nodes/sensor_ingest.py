@@ -6,16 +6,17 @@ import time
 import zlib
 from typing import Any
 
-from rclpy.serialization import deserialize_message
+from humanoid_twin.msg import TwinState as TwinStateMsg
 
 from humanoid_core.robot import RobotError, RobotModel, load_robot
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import SensorHealth, TwinState
-from humanoid_ros import qos
-from humanoid_ros.convert import from_msg
+from humanoid_ros.convert import from_bytes
+from humanoid_ros.head import stamp_ns
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
-from humanoid_ros.polled import Polled, stamp_of
+from humanoid_ros.polled import Polled
+from humanoid_ros.realtime import REAL_TIME
 from twin_nodes.core.ingest import IngestCore
 from twin_nodes.core.other_checks import PictureStamp
 from twin_nodes.core.verdict import IngestConfig
@@ -35,7 +36,7 @@ class SensorIngest(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("sensor_ingest")
-        self.realtime = True
+        self.priority = REAL_TIME
         p = declare(self, IngestParams)
         self.robot = load_robot(p.robot)
         known = _known_sources(self.robot, p.watch_camera)
@@ -45,12 +46,12 @@ class SensorIngest(HumanoidNode):
                               estimate_for=p.estimate_for)
         self.core = IngestCore({t: self.robot.sources[t] for t in known}, self.robot, config)
         self._twin: bytes | None = None  # serialized: hardly ever wanted, and it comes 100 times a second
-        self._twins = Polled(self, TWIN, raw=True, depth=1) if self.robot.recovery.estimate else None
+        self._twins = Polled(self, TWIN, depth=1) if self.robot.recovery.estimate else None
         self.core.ask_twin = self._newest_twin
         self.advertise("ingest/robot_state", "ingest/sensor_health")
         self._joints = Polled(self, JOINTS)
         self._others = [Polled(self, t) for t in known if t != JOINTS and self.robot.sources[t].kind not in PICTURES]
-        self._pictures = [Polled(self, t, raw=True) for t in known if self.robot.sources[t].kind in PICTURES]
+        self._pictures = [Polled(self, t) for t in known if self.robot.sources[t].kind in PICTURES]
         self._next_health_ns = self._next_picture_ns = 0
         self._counted: dict[str, int] = {}
         self._health: SensorHealth | None = None
@@ -60,9 +61,9 @@ class SensorIngest(HumanoidNode):
     def _step(self) -> None:
         """Everything that the core does happens in this one thread: wait for joints, read what else came, publish."""
         self._joints.wait(IDLE_PERIOD_S)
-        joints = [from_msg(message) for message in self._joints.take()]
+        joints = list(self._joints.read())
         for source in self._others:
-            self._offer(source.topic, [from_msg(message) for message in source.take()])
+            self._offer(source.topic, list(source.read()))
         self._offer(JOINTS, joints)
         mono_ns = time.monotonic_ns()
         if mono_ns >= self._next_picture_ns:
@@ -81,7 +82,7 @@ class SensorIngest(HumanoidNode):
         if self._twin is None:
             return None
         try:
-            twin: TwinState = from_msg(deserialize_message(self._twin, qos.message_type(TOPICS[TWIN].type)))
+            twin: TwinState = from_bytes(self._twin, TwinStateMsg)
         except ValueError:
             return None
         return twin
@@ -130,7 +131,7 @@ class SensorIngest(HumanoidNode):
 
 def picture_stamp(data: bytes) -> PictureStamp:
     """Of a serialized Image: its pixels are not decoded to find out that it came."""
-    return PictureStamp(stamp_of(data), len(data) - HEAD, zlib.crc32(data[HEAD::17]))
+    return PictureStamp(stamp_ns(data), len(data) - HEAD, zlib.crc32(data[HEAD::17]))
 
 
 def _known_sources(robot: RobotModel, cameras: bool) -> list[str]:

@@ -8,15 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 from humanoid_twin.srv import Calibrate, Snapshot, WhatIf
-from rclpy.serialization import deserialize_message
 
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import ActionChunk, JointSample, RobotState, TwinState, TwinStatus
 from humanoid_ros.convert import doubles, from_msg, stamp_from_msg, to_msg
+from humanoid_ros.head import stamp_ns
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
-from humanoid_ros.polled import Polled, stamp_of
+from humanoid_ros.polled import Polled
+from humanoid_ros.realtime import PREFERRED
 from twin_nodes.core.prediction import as_prediction
 from twin_nodes.core.preview import chunk_problem
 from twin_nodes.core.shedding import Shedding
@@ -37,7 +38,7 @@ class TwinSync(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("twin_sync")
-        self.realtime = True
+        self.priority = PREFERRED
         p = declare(self, TwinParams)
         self.robot = load_robot(p.robot)
         self.core = TwinCore(self.robot, p.core())
@@ -48,7 +49,7 @@ class TwinSync(HumanoidNode):
         self._silence_ns = round(p.stale_ms * MS)
         self._resets = 0
         self.advertise("twin/state", "twin/joint_states", "twin/prediction", "twin/health")
-        self._measured = Polled(self, "ingest/robot_state", raw=True)
+        self._measured = Polled(self, "ingest/robot_state")
         self._spacing_ns = round(self.core.config.spacing_ms * MS)
         self._commands, self._health = Polled(self, "robot/joint_command"), Polled(self, "ingest/sensor_health")
         self._permits = Polled(self, "safety/permit")
@@ -64,13 +65,12 @@ class TwinSync(HumanoidNode):
     def _step(self) -> None:
         """Wait for a measurement, one period at most, and look whether the robot fell silent."""
         self._measured.wait(PERIOD_S)
-        kind = self._measured.kind
-        states = [from_msg(deserialize_message(data, kind)) for data in self._measured.take() if self._due(data)]
+        states = list(self._measured.read(self._due))
         with self._lock:
-            for message in self._commands.take():
-                self.core.on_command(from_msg(message))
-            for message in self._health.take():
-                self.core.on_health(from_msg(message))
+            for command in self._commands.read():
+                self.core.on_command(command)
+            for health in self._health.read():
+                self.core.on_health(health)
         for state in states:
             self._on_state(state)
         mono_ns = time.monotonic_ns()
@@ -80,8 +80,8 @@ class TwinSync(HumanoidNode):
 
     def _due(self, data: bytes) -> bool:
         """Whether the core would use it; decided by the stamp before anything else is read."""
-        stamp_ns, last = stamp_of(data), self.core.latest
-        return last is None or not 0 < stamp_ns - last.stamp_ns < self._spacing_ns
+        at_ns, last = stamp_ns(data), self.core.latest
+        return last is None or not 0 < at_ns - last.stamp_ns < self._spacing_ns
 
     def _on_state(self, state: RobotState) -> None:
         with self._lock:
@@ -119,8 +119,8 @@ class TwinSync(HumanoidNode):
     def _predict(self) -> None:
         """Ten times a second; the first thing that is left out when the machine is loaded."""
         begun_ns = time.monotonic_ns()
-        for message in self._permits.take():
-            self.predictor.on_permit(message.scale)
+        for permit in self._permits.read():
+            self.predictor.on_permit(permit.scale)
         with self._lock:
             start, twin = start_of(self.core), self.core.state
             if start is None or twin is None or twin.status != TwinStatus.OK:

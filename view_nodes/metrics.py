@@ -9,7 +9,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from prometheus_client import start_http_server
 
 from humanoid_core.latency import SensorToCommand
-from humanoid_ros.convert import from_msg
 from humanoid_ros.head import stamp_ns
 from humanoid_ros.node import HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
@@ -41,8 +40,8 @@ class Metrics(HumanoidNode):
         self.exposition, self._latency = Exposition(time.monotonic_ns), SensorToCommand()
         self._machine, self._nodes = Machine(p.limits()), Nodes(self.get_namespace())
         self._newest = [Polled(self, topic, depth=1) for topic in NEWEST]
-        self._states = Polled(self, STATES, raw=True, depth=DEPTH)
-        self._commands = Polled(self, COMMANDS, raw=True, depth=DEPTH)
+        self._states = Polled(self, STATES, depth=DEPTH)
+        self._commands = Polled(self, COMMANDS, depth=DEPTH)
         try:
             self._server, self._thread = start_http_server(p.port, p.host, self.exposition.registry)
         except OSError as error:
@@ -56,11 +55,8 @@ class Metrics(HumanoidNode):
     def _look(self) -> None:
         now_ns = time.monotonic_ns()
         for source in self._newest:
-            for message in source.take():
-                try:
-                    self.exposition.hear(source.topic, from_msg(message), now_ns)
-                except ValueError as error:
-                    self.unreadable.refuse("OUT_OF_RANGE", f"{source.topic}: {error}")
+            for value in source.read():
+                self.exposition.hear(source.topic, value, now_ns)
         for data, info in self._states.take_with_info():
             self._latency.state(info["source_timestamp"], stamp_ns(data))
         for data, info in self._commands.take_with_info():

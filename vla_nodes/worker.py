@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -30,14 +31,19 @@ class Eyes:
 
     def take(self, mono_ns: int) -> None:
         """Take in what came since the last look."""
-        for letter in self._info.take(mono_ns):
-            self.gather.set_intrinsics(np.array(letter.message.k, dtype=np.float64).reshape(3, 3))
-        for letter in self._image.take(mono_ns):
-            self.gather.add_image(letter.open())
-        for letter in self._depth.take(mono_ns):
-            self.gather.add_depth(letter.open())
-        for letter in self._state.take(mono_ns):
-            self.gather.add_state(letter.open())
+        for info in opened(self._info, mono_ns):
+            self.gather.set_intrinsics(np.array(info.k, dtype=np.float64).reshape(3, 3))
+        for image in opened(self._image, mono_ns):
+            self.gather.add_image(image)
+        for depth in opened(self._depth, mono_ns):
+            self.gather.add_depth(depth)
+        for state in opened(self._state, mono_ns):
+            self.gather.add_state(state)
+
+
+def opened(inbox: Inbox, mono_ns: int) -> Iterator[Any]:
+    """What came that can be read."""
+    return (value for letter in inbox.take(mono_ns) if (value := letter.open()) is not None)
 
 
 class Worker:

@@ -15,11 +15,11 @@ from humanoid_core.timing import MS, NS
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import ImuSample, JointSample
 from humanoid_replay.accept import copy
-from humanoid_replay.cdr import canonical
 from humanoid_replay.compare import CompareError, compare, parse_tolerances
 from humanoid_replay.reader import BagReader
 from humanoid_replay.through import ReplayError, make_stages, replay
 from humanoid_replay.writer import BagWriter
+from humanoid_ros.cdr import canonical
 from humanoid_ros.convert import to_msg
 from sim_nodes.core.faults import FaultBoard
 from sim_nodes.core.plant import Plant, PlantParams

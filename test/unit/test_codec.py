@@ -14,9 +14,9 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from humanoid_core.topics import TOPICS
-from humanoid_replay.cdr import MOST_SLACK, canonical, decode
-from humanoid_replay.definitions import typestore
 from humanoid_ros import qos
+from humanoid_ros.cdr import MOST_SLACK, canonical, decode
+from humanoid_ros.definitions import typestore
 
 KINDS = sorted({row.type for row in TOPICS.values()})
 LETTERS = {"float64": "d", "float32": "f", "uint8": "B", "uint32": "I", "uint64": "Q"}

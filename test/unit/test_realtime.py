@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from humanoid_ros.realtime import PRIORITY, raise_priority
+from humanoid_ros.realtime import NICENESS, PRIORITY, prefer, raise_priority
 
 THREADS = '''
 import os, threading
@@ -38,3 +38,33 @@ def test_every_thread_gets_it_or_none_is_claimed_to_have_it() -> None:
     said, policies = out.splitlines()
     kinds = set(map(int, policies.strip("[]").split(",")))
     assert (said == "yes") == (kinds == {os.SCHED_RR}), out
+
+
+PREFERRED = '''
+import os, threading
+from humanoid_ros.realtime import prefer
+done = threading.Event()
+other = threading.Thread(target=done.wait)
+other.start()
+print(prefer() or "yes")
+print(sorted(os.getpriority(os.PRIO_PROCESS, int(t)) for t in os.listdir("/proc/self/task")))
+done.set()
+'''
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a niceness of its own on Linux only")
+def test_every_thread_is_preferred_or_none_is_claimed_to_be() -> None:
+    out = subprocess.run([sys.executable, "-c", PREFERRED], capture_output=True, text=True, check=True,
+                         start_new_session=True).stdout
+    said, values = out.splitlines()
+    assert (said == "yes") == (set(map(int, values.strip("[]").split(","))) == {NICENESS}), out
+
+
+def test_without_the_right_to_be_preferred_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    said = prefer()
+    assert "Permission denied" in said
+    assert f"nice {NICENESS}" in said

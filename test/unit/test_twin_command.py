@@ -13,9 +13,9 @@ from humanoid_cli.main import main
 from humanoid_core.robot import load_robot
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import JointSample
-from humanoid_replay.cdr import canonical
 from humanoid_replay.reader import BagReader
 from humanoid_replay.writer import BagWriter
+from humanoid_ros.cdr import canonical
 from humanoid_ros.convert import to_msg
 from sim_nodes.core.plant import PlantParams
 

@@ -147,15 +147,16 @@ class LostJoints:
 
     def _possible(self, values: Array) -> Flags:
         """NaN fails every comparison."""
-        found: Flags = ((values >= self._least) & (values <= self._most)).all(axis=0)
+        found: Flags = np.logical_and.reduce((values >= self._least) & (values <= self._most))
         return found
 
     def _frozen(self, whole: JointSample, values: Array) -> Flags:
         """Watched joints whose values have stayed the same; only while most joints' positions change."""
-        same: Flags | bool = False
-        if self._before is not None and self._whole is not None and (values[0] == self._before[0]).any():
-            moving = 2 * np.count_nonzero(whole.position != self._whole) > len(self._names)
-            same = moving and (values == self._before).all(axis=0)
+        same = np.zeros(len(self._rows), dtype=bool)
+        before = self._before
+        if (before is not None and (values[0] == before[0]).any()
+                and 2 * np.count_nonzero(whole.position != self._whole) > len(self._names)):
+            same = np.logical_and.reduce(values == before)
         self._since = np.where(same, self._since, whole.stamp_ns)
         frozen: Flags = (self._frozen_ns > 0) & (whole.stamp_ns - self._since >= self._frozen_ns)
         return frozen

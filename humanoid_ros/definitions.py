@@ -10,8 +10,6 @@ from typing import Any
 
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from humanoid_replay.errors import BagError
-
 PACKAGE = "humanoid_twin"
 
 
@@ -29,7 +27,7 @@ def typestore() -> Any:
     store = get_typestore(Stores.ROS2_KILTED)
     folder = next((f for f in message_folders() if any(f.glob("*.msg"))), None)
     if folder is None:
-        raise BagError("msg", f"no definitions of {PACKAGE} in {message_folders()}; run 'make env'")
+        raise FileNotFoundError(f"no definitions of {PACKAGE} in {message_folders()}; run 'make env'")
     own: dict[str, Any] = {}
     for path in sorted(folder.glob("*.msg")):
         own.update(get_types_from_msg(path.read_text(encoding="utf-8"), f"{PACKAGE}/msg/{path.stem}"))

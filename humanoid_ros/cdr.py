@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from humanoid_replay.codec import HEADER, Unsupported, decoder, encoder
-from humanoid_replay.definitions import typestore
+from humanoid_ros.codec import HEADER, Unsupported, decoder, encoder
+from humanoid_ros.definitions import typestore
 
 #: Bytes that a message may carry behind its end: Fast DDS reserves 4 for each empty sequence and does not fill them.
 MOST_SLACK = 64
