@@ -20,6 +20,7 @@ from humanoid_core.types import JointCommand, JointSample, Mode, RobotMode
 from humanoid_ros.inbox import Inbox
 from humanoid_ros.node import OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
+from humanoid_ros.realtime import REAL_TIME
 from robot_nodes.core.follower import Follower
 from robot_nodes.core.sender import OneSender
 from robot_nodes.params import FORWARD, ControlParams
@@ -33,7 +34,7 @@ class Ros2ControlBridge(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("ros2_control_bridge")
-        self.realtime = True
+        self.priority = REAL_TIME
         p = self.params = declare(self, ControlParams)
         robot = self.robot = load_robot(p.robot)
         joints = p.joints if any(p.joints) else tuple(robot.joint_names[i] for i in robot.groups["upper_body"])

@@ -15,7 +15,7 @@ from humanoid_core.environment import load_environment
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS
 from humanoid_core.types import TwinState, TwinStatus
-from humanoid_ros.convert import from_msg, quaternion
+from humanoid_ros.convert import quaternion
 from humanoid_ros.node import OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
 from humanoid_ros.polled import Polled
@@ -62,11 +62,8 @@ class SceneMarkers(HumanoidNode):
     def _draw(self) -> None:
         now_ns = time.monotonic_ns()
         for source in self._polled:
-            for message in source.take():
-                try:
-                    self._heard[source.topic] = (now_ns, from_msg(message))
-                except ValueError as error:
-                    self.unreadable.refuse("OUT_OF_RANGE", f"{source.topic}: {error}")
+            for value in source.read():
+                self._heard[source.topic] = (now_ns, value)
         twin: TwinState | None = self._newest("twin/state", now_ns)
         marks: tuple[Mark, ...] = ()
         if twin is not None and twin.status != TwinStatus.WAITING:
