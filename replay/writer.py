@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ from humanoid_replay.errors import BagError
 from humanoid_ros.definitions import typestore
 
 STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+#: What a disk that is full or gone raises.
+DISK = (OSError, sqlite3.Error)
 FOREVER = QosTime(0x7FFFFFFF, 0xFFFFFFFF)
 
 
@@ -58,7 +61,7 @@ class BagWriter:
             connection = self._connections[key] = self._add(topic, message_type)
         try:
             self._writer.write(connection, stamp_ns, data)
-        except OSError as error:
+        except DISK as error:
             raise BagError(self.path, f"cannot be written: {error}") from None
         self.counts[connection.topic] = self.counts.get(connection.topic, 0) + 1
         self.size += len(data)
@@ -73,7 +76,7 @@ class BagWriter:
                 storage.bio.flush()
             elif storage is not None:
                 storage.conn.commit()
-        except OSError as error:
+        except DISK as error:
             raise BagError(self.path, f"cannot be written: {error}") from None
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,22 @@ def test_what_cannot_be_saved_is_said_to_who_asked(tmp_path: Path) -> None:
             recorder.save(tmp_path / "there", 0)
         feed(recorder, 10)
     assert recorder.account.complete
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_disk_that_takes_no_more_ends_the_recording_with_a_reason(tmp_path: Path, storage: str) -> None:
+    """In a process of its own, whose files may not grow beyond 2 MiB: the system refuses in the middle of a write."""
+    done = subprocess.run([sys.executable, "-c", (
+        "import random, resource, signal, sys; from pathlib import Path; sys.path.insert(0, 'test/unit')\n"
+        "from test_recorder import *\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, 2 * MIB))\n"
+        "r = Recorder(Path(sys.argv[1]), storage=sys.argv[2], free=lambda: 1 << 40)\n"
+        "for k in range(400): r.write('t', KIND, START + k * 100 * MS, sample(k) + random.randbytes(10_000))\n"
+        "r.close(); print(r.account.written, sum(r.account.lost.values()), r.account.why)"),
+        str(tmp_path / "bag"), storage], capture_output=True, text=True, timeout=60.0)
+    assert done.returncode == 0, done.stderr
+    written, missing, why = done.stdout.split(maxsplit=2)
+    assert "cannot be written" in why
+    assert int(missing) > 0
+    with BagReader(tmp_path / "bag") as bag:
+        assert 0.5 * int(written) < sum(1 for _ in bag.raw()) <= int(written)
