@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -12,6 +11,7 @@ import numpy as np
 from humanoid_core.physics import build_model
 from humanoid_core.robot import RobotError
 from humanoid_core.robot_model import Array, RobotModel
+from humanoid_core.robot_read import matrix_rpy
 
 #: Geoms fainter than this are aids, not looks.
 SEE_THROUGH = 0.05
@@ -102,22 +102,13 @@ def _joint(root: Xml.Element, robot: RobotModel, model: mujoco.MjModel, body: in
 
 
 def _origin(element: Xml.Element, position: Array, quat: Array) -> None:
-    Xml.SubElement(element, "origin", xyz=_text(*position), rpy=_text(*_rpy(_matrix(quat))))
+    Xml.SubElement(element, "origin", xyz=_text(*position), rpy=_text(*matrix_rpy(_matrix(quat))))
 
 
 def _matrix(quat: Array) -> Array:
     out = np.zeros(9)
     mujoco.mju_quat2Mat(out, np.asarray(quat, dtype=np.float64))
     return out.reshape(3, 3)
-
-
-def _rpy(r: Array) -> tuple[float, float, float]:
-    """Roll, pitch, yaw about fixed axes: R = Rz(yaw) Ry(pitch) Rx(roll)."""
-    across = math.hypot(float(r[0, 0]), float(r[1, 0]))
-    pitch = math.atan2(-float(r[2, 0]), across)
-    if across < 1e-9:
-        return math.atan2(-float(r[1, 2]), float(r[1, 1])), pitch, 0.0
-    return math.atan2(float(r[2, 1]), float(r[2, 2])), pitch, math.atan2(float(r[1, 0]), float(r[0, 0]))
 
 
 def _text(*values: float) -> str:

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 from rclpy.action import ActionClient
-from rclpy.serialization import deserialize_message
 
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS
 from humanoid_core.topics import ACTIONS, SERVICES
-from humanoid_core.types import RobotState, TwinState, TwinStatus
+from humanoid_core.types import RobotState, SafetyStatus, TwinState, TwinStatus
 from humanoid_ros import qos
-from humanoid_ros.convert import from_msg
+from humanoid_ros.convert import from_bytes
 from humanoid_ros.head import stamp_ns
 from humanoid_ros.node import OK, HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
@@ -51,9 +50,8 @@ class Dashboard(HumanoidNode):
         self.board, self.minute = Board(), Minute()
         self._newest = [Polled(self, topic, depth=1) for topic in NEWEST]
         self._events, self._camera = Polled(self, EVENTS), Polled(self, CAMERA, depth=1)
-        self._states = Polled(self, STATES, raw=True, depth=DEPTH)
-        self._state_kind = qos.message_type(qos.topic(STATES).type)
-        self._commands = Polled(self, COMMANDS, raw=True, depth=DEPTH)
+        self._states = Polled(self, STATES, depth=DEPTH)
+        self._commands = Polled(self, COMMANDS, depth=DEPTH)
         self._nodes, self._used = Nodes(self.get_namespace()), (0, 0.0)
         self._looks, self._next_picture_ns, self._answer = 0, 0, ""
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -76,13 +74,13 @@ class Dashboard(HumanoidNode):
         self._looks += 1
         self._act()
         for source in (*self._newest, self._events):
-            for message in source.take():
-                self._hear(source.topic, message, now_ns)
+            for value in source.read():
+                self.board.hear(source.topic, value, now_ns)
         newest: bytes | None = None
         for newest, info in self._states.take_with_info():
             self.minute.latency.state(info["source_timestamp"], stamp_ns(newest))
         if newest is not None:
-            self._hear(STATES, deserialize_message(newest, self._state_kind), now_ns)
+            self._hear_state(newest, now_ns)
         for data, info in self._commands.take_with_info():
             self.minute.command(info["source_timestamp"], stamp_ns(data))
         if self._looks % SAMPLE_EACH == 0:
@@ -93,11 +91,11 @@ class Dashboard(HumanoidNode):
             with self.page.server.atomic():
                 self._show(now_ns)
 
-    def _hear(self, topic: str, message: Any, now_ns: int) -> None:
+    def _hear_state(self, data: bytes, now_ns: int) -> None:
         try:
-            self.board.hear(topic, from_msg(message), now_ns)
+            self.board.hear(STATES, from_bytes(data, self._states.kind), now_ns)
         except ValueError as error:
-            self.unreadable.refuse("OUT_OF_RANGE", f"{topic}: {error}")
+            self.unreadable.refuse("OUT_OF_RANGE", f"{STATES}: {error}")
 
     def _twin(self, now_ns: int) -> TwinState | None:
         twin: TwinState | None = self.board.newest("twin/state", now_ns)
@@ -112,8 +110,7 @@ class Dashboard(HumanoidNode):
             self.page.show_plots({n: curves.arrays(now_ns) for n, curves in self.minute.curves.items()})
         if now_ns >= self._next_picture_ns:
             self._next_picture_ns = now_ns + round(NS / self.params.picture_rate)
-            for message in self._camera.take():
-                picture = from_msg(message)
+            for picture in self._camera.read():
                 if picture.data.ndim == 3:
                     self.page.show_picture(np.asarray(picture.data, np.uint8))
 
@@ -139,7 +136,8 @@ class Dashboard(HumanoidNode):
         if not token:
             token = secrets.token_urlsafe(12)
             self.get_logger().info(f"token: {token}")
-        self._stop_button = StopButton(f"{self.get_name()}")
+        # Its own for each page of a computer; a page that is started again takes over what it left.
+        self._stop_button = StopButton(f"page_{self.params.port}")
         self.advertise("safety/estop")
         action = next(a for a in ACTIONS if a.name == "vla/follow_instruction")
         self._goal_kind = qos.message_type(action.type)
@@ -160,9 +158,14 @@ class Dashboard(HumanoidNode):
             except queue.Empty:
                 break
             deed()
-        beat = self._stop_button.beat(self.now_ns()) if self._stop_button is not None else None
+        if self._stop_button is None:
+            return
+        status: SafetyStatus | None = self.board.newest("safety/status", time.monotonic_ns())
+        beat, operator = self._stop_button.look(self.now_ns(), status.estop_latched if status is not None else None)
         if beat is not None:
             self.send("safety/estop", beat)
+        if operator:
+            self._reset(operator)
 
     def _say(self, text: str) -> None:
         self._answer = text
@@ -174,12 +177,11 @@ class Dashboard(HumanoidNode):
         self._say("stop pressed")
 
     def _release(self, operator: str) -> None:
-        """Let go and ask for a reset; the source signs off when it is accepted."""
         assert self._stop_button is not None
-        self._stop_button.release()
-        beat = self._stop_button.beat(self.now_ns())
-        if beat is not None:
-            self.send("safety/estop", beat)
+        self._stop_button.release(operator)
+        self._say("stop released")
+
+    def _reset(self, operator: str) -> None:
         if not self._reset_client.service_is_ready():
             self._say("no reset: safety_monitor does not answer")
             return
@@ -188,12 +190,9 @@ class Dashboard(HumanoidNode):
 
     def _on_reset(self, future: Any) -> None:
         answer = future.result()
-        if answer is None or not answer.accepted:
-            self._say(f"no reset: {answer.reason if answer is not None else 'no answer'}")
-            return
-        if self._stop_button is not None:
-            self._stop_button.sign_off()
-        self._say("reset accepted; the robot moves again only on a new motion")
+        accepted = answer is not None and answer.accepted
+        self._say("reset accepted; the robot moves again only on a new motion" if accepted else
+                  f"no reset: {answer.reason if answer is not None else 'no answer'}")
 
     def _instruct(self, text: str) -> None:
         if not self._policy.server_is_ready():

@@ -29,7 +29,7 @@ from humanoid_ros.params import from_mapping
 from view_nodes.core.board import Board
 from view_nodes.core.links import Links
 from view_nodes.core.plots import PLOTS, Curves, Minute
-from view_nodes.core.stop import FAREWELLS, StopButton
+from view_nodes.core.stop import FAREWELLS, UNTIL_RESET, UNTIL_SIGN_OFF, StopButton
 from view_nodes.page import PageError, listen
 from view_nodes.params import DashboardParams
 
@@ -98,24 +98,38 @@ def test_events_stand_newest_first_and_once() -> None:
     assert board.events()[0].startswith("00:00:02.000 LEVEL SAFE")
 
 
-def test_a_stop_is_silent_until_pressed_and_signs_off_after_the_reset() -> None:
+def test_a_stop_is_silent_until_pressed() -> None:
     button = StopButton("page")
-    assert button.beat(1) is None
-    assert not button.sign_off(), "who never spoke has nothing to sign off"
+    assert button.look(1, False) == (None, "")
     button.press()
-    assert not button.sign_off(), "not while pressed"
-    first, second = button.beat(2), button.beat(3)
+    (first, _), (second, asker) = button.look(2, False), button.look(3, True)
     assert first is not None
     assert second is not None
-    assert (first.pressed, second.seq - first.seq) == (True, 1)
-    button.release()
-    released = button.beat(4)
-    assert released is not None
-    assert not released.pressed
-    assert button.sign_off()
-    farewells = [button.beat(5) for _ in range(FAREWELLS + 1)]
+    assert (first.pressed, second.pressed, second.seq - first.seq, asker) == (True, True, 1, "")
+
+
+def test_a_released_stop_asks_for_the_reset_once_and_leaves_when_nothing_is_latched() -> None:
+    button = StopButton("page")
+    button.press()
+    button.look(1, False)
+    button.release("Ada")
+    looks = [button.look(k, True) for k in range(20)]
+    assert [k for k, (_, asker) in enumerate(looks) if asker == "Ada"] == [UNTIL_RESET - 1]
+    assert not any(beat is None or beat.pressed or beat.seq == ESTOP_SIGN_OFF for beat, _ in looks)
+    assert button.look(30, None)[0] is not None, "nobody signs off to a monitor that is silent"
+    farewells = [button.look(40 + k, False)[0] for k in range(FAREWELLS + 1)]
     assert [b.seq for b in farewells if b is not None] == [ESTOP_SIGN_OFF] * FAREWELLS
     assert farewells[-1] is None
+    assert not button.speaks
+
+
+def test_a_press_while_it_leaves_is_a_press() -> None:
+    button = StopButton("page")
+    button.release("Ada")
+    for k in range(UNTIL_SIGN_OFF + 1):
+        button.look(k, False)
+    button.press()
+    assert [button.look(k, False)[0].pressed for k in range(5)] == [True] * 5  # type: ignore[union-attr]
 
 
 def test_tracking_and_innovations_are_of_the_known_joints() -> None:

@@ -53,7 +53,7 @@ def test_every_backend_that_a_launch_file_fixes_is_one_of_bringup() -> None:
 
 def test_bringup_takes_the_arguments_of_the_design() -> None:
     names = [name for name, _, _ in constant(LAUNCH / "bringup.launch.py", "ARGUMENTS")]
-    assert {"robot", "backend", "namespace"} <= set(names)
+    assert {"robot", "backend", "namespace", "record", "rviz", "dashboard", "markers", "metrics"} <= set(names)
 
 
 def _launch_ros_is_there() -> bool:

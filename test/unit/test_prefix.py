@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 PREFIX = Path(sys.prefix)
-NODES = ("sim_robot", "sensor_ingest", "twin_sync", "vla_policy", "safety_monitor", "command_gate")
+NODES = ("sim_robot", "sensor_ingest", "twin_sync", "vla_policy", "safety_monitor", "command_gate",
+         "scene_markers", "dashboard", "metrics")
 
 
 def test_the_ament_index_finds_the_package_here() -> None:
