@@ -89,7 +89,7 @@ class Actuation:
         self._held_ns: int | None = None
         self._last_ns: int | None = None
         self._restarts = 0
-        self._fresh_start, self._refused_now = True, ""
+        self._fresh_start, self._refused_now, self._letting_go = True, "", False
 
     def step(self, now_ns: int, commands: list[JointCommand], mode: Mode, seen: Seen) -> Record | None:
         """One period: the commands that came since the last one, the gate's mode, what is known of the robot.
@@ -101,6 +101,7 @@ class Actuation:
             self._restarts, self._fresh_start = seen.restarts, True
             if self.phase is not Phase.WAITING:
                 self._drop()
+                self._letting_go = True
         if mode is Mode.DAMP and not (self._arm and self.phase is Phase.WAITING):
             # over arm_sdk the onboard controller damps; there is nothing of ours to damp while we hold nothing
             self._damp("robot/mode DAMP", seen, blind)
@@ -126,6 +127,8 @@ class Actuation:
             return  # the gate goes on publishing while it asks for HOLD; that is no fault
         if not code and blind:
             code, detail = "NO_STATE", "a command while the robot's state is missing"
+        if not code and self._letting_go:
+            code, detail = "NO_STATE", "the robot was started anew; the set-point is let go first"
         if not code and seen.onboard:
             code, detail = "ONBOARD", seen.onboard
         if not code and self.phase is Phase.RELEASING:
@@ -215,7 +218,7 @@ class Actuation:
         elif self.phase is Phase.RELEASING:
             self.weight = max(self.weight - dt / self.config.release_ns, 0.0)
             if self.weight == 0.0:
-                self.phase = Phase.WAITING
+                self.phase, self._letting_go = Phase.WAITING, False
 
     def _frame(self, mode: Mode) -> Record | None:
         if self.phase is Phase.WAITING:

@@ -15,6 +15,20 @@ from cyclonedds.idl import IdlStruct
 from robot_nodes.core.frames import LOW_STATE, MOTORS, from_cdr, to_cdr
 
 
+def _of(cls, record):
+    """A sample that is sent as this record."""
+    made = cls.__new__(cls)
+    made.record = record
+    return made
+
+
+def _serialize(self, buffer=None, endianness=None, use_version_2=None):
+    record = getattr(self, "record", None)
+    if record is not None and not use_version_2:
+        return to_cdr(record)
+    return self.__idl__.serialize(self, buffer=buffer, endianness=endianness, use_version_2=use_version_2)
+
+
 @dataclass
 @annotate.final
 @annotate.autoid("sequential")
@@ -62,6 +76,9 @@ class LowState_(IdlStruct, typename="unitree_hg.msg.dds_.LowState_"):
     reserve: types.array[types.uint32, 4]
     crc: types.uint32
 
+    of = classmethod(_of)
+    serialize = _serialize
+
     @classmethod
     def deserialize(cls, data, has_header=True, use_version_2=None):
         return Frame(bytes(data))
@@ -106,17 +123,8 @@ class LowCmd_(IdlStruct, typename="unitree_hg.msg.dds_.LowCmd_"):
     reserve: types.array[types.uint32, 4]
     crc: types.uint32
 
-    @classmethod
-    def of(cls, record):
-        made = cls.__new__(cls)
-        made.record = record
-        return made
-
-    def serialize(self, buffer=None, endianness=None, use_version_2=None):
-        record = getattr(self, "record", None)
-        if record is not None and not use_version_2:
-            return to_cdr(record)
-        return self.__idl__.serialize(self, buffer=buffer, endianness=endianness, use_version_2=use_version_2)
+    of = classmethod(_of)
+    serialize = _serialize
 
 
 @dataclass

@@ -310,9 +310,11 @@ def test_a_robot_that_was_started_anew_is_let_go_and_begun_from_where_it_is() ->
     elsewhere = q + 0.5
     t.run(1, q, restarts=1, position=elsewhere)
     assert t.phase[0] is Phase.RELEASING
-    t.run(50, q, restarts=1)
-    assert t.core.refused["JUMP"] > 0
+    t.run(50, elsewhere, restarts=1)
     assert t.phase[0] is Phase.RELEASING
+    assert "let go first" in t.core.refused.last
+    t.run(300, q, restarts=1)
+    assert t.phase == (Phase.WAITING, "JUMP")
 
 
 def test_over_lowcmd_a_lost_state_damps_every_motor_at_once() -> None:
