@@ -48,7 +48,8 @@ def configuration(interface: str) -> str:
 
 
 class Wire:
-    """Readers and writers of one robot. ``wait`` and ``take_*`` from one thread; ``send``, ``ask`` from another."""
+    """Readers and writers. ``wait``, ``take_states``, ``take_imu`` and ``take_battery`` belong to one thread,
+    ``send``, ``ask`` and ``take_answers`` to another."""
 
     def __init__(self, spec: UnitreeSpec, domain: int, interface: str, control: str) -> None:
         self._domain = Domain(domain, configuration(interface))  # kept: it ends with the object
