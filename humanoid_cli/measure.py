@@ -149,7 +149,8 @@ def fell_at(record: Record) -> float | None:
 
 
 def joint_tracks(record: Record, robot: RobotModel) -> tuple[Array, Array, Array, Array]:
-    """(t [k], measured [k, n], t [m], commanded [m, n]): s after the instruction, rad; NaN where not commanded."""
+    """(t [k], measured [k, n], t [m], commanded [m, n]): s after the instruction, rad; NaN where not commanded. Joints
+    that the robot does not have are left out."""
     measured = _by_name(record, "joint_states", robot, lambda m: m.names)
     commanded = _by_name(record, "robot/joint_command", robot, lambda m: m.joint_names)
     return *measured, *commanded
@@ -159,13 +160,15 @@ def _by_name(record: Record, topic: str, robot: RobotModel, names: object) -> tu
     rows = record.seen.get(topic, [])
     t = np.array([(at - record.start_ns) / NS for at, _ in rows])
     table = np.full((len(rows), robot.n), np.nan)
-    cache: dict[tuple[str, ...], list[int]] = {}
+    cache: dict[tuple[str, ...], tuple[list[int], list[int]]] = {}
     for k, (_, message) in enumerate(rows):
         key = tuple(names(message))  # type: ignore[operator]
         if key not in cache:
-            cache[key] = [robot.index(n) for n in key]
+            known = [i for i, name in enumerate(key) if name in robot.joint_names]
+            cache[key] = known, [robot.index(key[i]) for i in known]
         if len(message.position) == len(key):
-            table[k, cache[key]] = message.position
+            theirs, ours = cache[key]
+            table[k, ours] = message.position[theirs]
     return t, table
 
 

@@ -171,7 +171,9 @@ def events(record: Record) -> str:
     shown = [row(s) for s in spans[:40]] + ([("…", "", f"{len(spans) - 40} more", "")] if len(spans) > 40 else [])
     text = table(("from s", "to s", "level", "cause"), shown, (0, 1))
     moments = _moments(record)
-    return text + "<p></p>" + table(("at s", "event"), [(f"{t:.2f}", e) for t, e in moments[:60]], (0,))
+    rows = [(f"{t:.2f}", e) for t, e in moments[:60]]
+    rows += [("…", f"{len(moments) - 60} more")] if len(moments) > 60 else []
+    return text + "<p></p>" + table(("at s", "event"), rows, (0,))
 
 
 def _distance_plot(told: Told, record: Record) -> Any:

@@ -62,7 +62,10 @@ def report_command(
     try:
         record, counts, remarks = load(bag)
     except BagError as error:
+        if not out.stat().st_size:
+            out.unlink()  # made by the check above
         raise BadInput(str(error)) from None
+    remarks += _foreign_joints(record, model)
     out.write_text(page(bag, model, record, counts, remarks), encoding="utf-8")
     typer.echo(f"{out}: {sum(counts.values())} messages, {(record.end_ns - record.start_ns) / NS:.1f} s")
     for line in remarks:
@@ -96,6 +99,16 @@ def load(bag: Path) -> tuple[Record, Counter[str], list[str]]:
     remarks += [f"{name}: {n} messages were recorded with other definitions and are not shown"
                 for name, n in sorted(unread.items())]
     return record, counts, remarks
+
+
+def _foreign_joints(record: Record, robot: RobotModel) -> list[str]:
+    """Joints that were recorded and that the robot does not have."""
+    names = {name for _, m in record.seen.get("joint_states", []) for name in m.names} - set(robot.joint_names)
+    if not names:
+        return []
+    shown = ", ".join(sorted(names)[:4]) + (" ..." if len(names) > 4 else "")
+    return [f"joint_states: {len(names)} joints that '{robot.name}' does not have ({shown}) are not shown; --robot "
+            "names the robot of the recording"]
 
 
 def page(bag: Path, robot: RobotModel, record: Record, counts: Counter[str], remarks: list[str]) -> str:

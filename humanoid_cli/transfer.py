@@ -46,15 +46,20 @@ def transfer_command(
         table.add_row(j.name, f"{j.rmse:.4f}", _number(j.rmse_aligned, ".4f"), _number(j.delay * 1e3, ".0f"),
                       _number(j.correlation, ".3f"), f"{j.moved:.2f}")
     console.print(table)
-    for side, apart in gap.hands.items():
-        console.print(f"{side} hand: {apart[-1] * 100:.1f} cm from the recorded one at the end, at most "
-                      f"{apart.max() * 100:.1f} cm")
-    console.print(f"{gap.commands} commands, {gap.time[-1]:.1f} s; the simulated robot "
-                  f"{'FELL' if gap.fell else 'did not fall'}; refused: {dict(gap.refused) or 'nothing'}")
+    for line in outcome(gap):
+        console.print(line, soft_wrap=True)
     if out is not None:
         out.write_text(page(bag, gap), encoding="utf-8")
         console.print(f"{out}", soft_wrap=True)
     write_figures(json, figures_of(gap), joints=[vars(j) for j in gap.joints])
+
+
+def outcome(gap: Gap) -> list[str]:
+    """What became of the task, in lines."""
+    lines = [f"{side} hand: {apart[-1] * 100:.1f} cm from the recorded one at the end, at most "
+             f"{apart.max() * 100:.1f} cm" for side, apart in gap.hands.items()]
+    return [*lines, f"{gap.commands} commands, {gap.time[-1]:.1f} s; the simulated robot "
+            f"{'FELL' if gap.fell else 'did not fall'}; refused: {dict(gap.refused) or 'nothing'}"]
 
 
 def figures_of(gap: Gap) -> dict[str, Figure]:
@@ -77,11 +82,14 @@ def page(bag: Path, gap: Gap) -> str:
 
     moved = [i for i, j in enumerate(gap.joints) if math.isfinite(j.delay)] or [0]
     picture = _plot(gap, moved)
+    told = "".join(f"<p>{html.escape(line)}</p>" for line in outcome(gap))
     rows = "".join(f"<tr><td>{html.escape(j.name)}</td><td class=n>{j.rmse:.4f}</td>"
                    f"<td class=n>{_number(j.rmse_aligned, '.4f')}</td><td class=n>{_number(j.delay * 1e3, '.0f')}</td>"
-                   f"<td class=n>{_number(j.correlation, '.3f')}</td></tr>" for j in gap.joints)
+                   f"<td class=n>{_number(j.correlation, '.3f')}</td></tr>"
+                   for j in sorted(gap.joints, key=lambda j: -j.rmse))
     return (f"<!doctype html><html lang='en'><meta charset='utf-8'><title>transfer {html.escape(bag.name)}</title>"
-            f"<style>{STYLE}</style><body><h1>Recording against simulation</h1><p>{html.escape(str(bag.name))}</p>"
+            f"<style>{STYLE}</style><body><h1>Recording against simulation</h1>"
+            f"<p>{html.escape(str(bag.name))}</p>{told}"
             f"<img alt='joints over time' src='data:image/png;base64,{picture}'>"
             f"<table><tr><th>joint</th><th>RMSE rad</th><th>aligned rad</th><th>delay ms</th><th>correlation</th></tr>"
             f"{rows}</table></body></html>")

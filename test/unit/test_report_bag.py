@@ -47,6 +47,16 @@ def test_half_a_recording_is_shown_as_far_as_it_goes(recording: Path, tmp_path: 
     assert "ends in the middle" in page.read_text()
 
 
+def test_another_robots_joints_are_named_and_the_rest_is_shown(
+        recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    robot = Path("test/replay/golden/second_robot/robot/arm.yaml")
+    page = tmp_path / "page.html"
+    assert main(["report", str(recording), "--robot", str(robot), "--out", str(page)]) == 0
+    assert "joints that 'arm' does not have" in capsys.readouterr().out
+    assert "EMERGENCY" in page.read_text()
+
+
 def test_a_foreign_bag_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path / "none"), "--out", str(tmp_path / "page.html")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()

@@ -56,7 +56,10 @@ def test_the_simulator_agrees_with_its_own_recording(recording: Path) -> None:
 def test_page_figures_and_refusals(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "gap.html"
     assert main(["transfer", str(recording), "--out", str(page), "--json", str(tmp_path / "gap.json")]) == 0
-    assert "src='http" not in page.read_text()
+    text = page.read_text()
+    assert "src='http" not in text
+    assert "right hand: " in text
+    assert "did not fall" in text
     mapping = tmp_path / "map.yaml"
     mapping.write_text(yaml.safe_dump({"topics": {"/joints": "joint_states"}}))
     capsys.readouterr()
