@@ -148,6 +148,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     memory,
     lambda: module("torch", "learned policies", "pip install torch==2.13.0 (CPU is enough), or make env", False),
     lambda: module("transformers", "learned policies", "make env", False),
+    lambda: module("cyclonedds", "a Unitree robot", "pip install -r requirements/unitree.txt, or make env-dev", False),
     lambda: module("launch", "ros2 launch", ROS_ONLY, False),
     lambda: module("launch_ros", "ros2 launch", ROS_ONLY, False),
     lambda: module("cv_bridge", "pictures in unusual encodings",
