@@ -1,4 +1,8 @@
-"""A real robot (its driver publishes the raw topics): bringup.launch.py with backend:=real, the same arguments."""
+"""A real robot: bringup.launch.py with backend:=real and the same other arguments; see docs/real-robot.md.
+
+driver:=unitree speaks DDS to a Unitree G1, driver:=ros2_control to the controllers of any robot, driver:=none to nobody.
+actuate:=false is a dry run.
+"""
 
 from pathlib import Path
 
