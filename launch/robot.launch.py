@@ -1,6 +1,6 @@
 """A real robot: bringup.launch.py with backend:=real and the same other arguments; see docs/real-robot.md.
 
-driver:=unitree speaks DDS to a Unitree G1, driver:=ros2_control to the controllers of any robot, driver:=none to nobody.
+driver:=unitree speaks DDS to a Unitree G1, driver:=ros2_control to the controllers of any robot, driver:=none to none.
 actuate:=false is a dry run.
 """
 
