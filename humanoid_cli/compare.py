@@ -75,8 +75,10 @@ def _tell(result: Comparison) -> None:
         typer.echo(f"first difference: {first.topic} {first.field} at {first.time_s:.3f} s (message {first.message}): "
                    f"expected {first.expected}, got {first.actual}")
     messages = sum(t.expected for t in result.topics)
-    typer.echo(f"{'same' if result.same else 'DIFFERENT'}: {sum(t.same for t in result.topics)} of "
-               f"{len(result.topics)} topics, {messages} messages expected")
+    differing = sum(not t.same for t in result.topics)
+    what = f"DIFFERENT: {differing} of {len(result.topics)} topics differ" if differing else \
+        f"same: all {len(result.topics)} topics"
+    typer.echo(f"{what}, {messages} messages expected")
 
 
 def _tell_topic(row: TopicResult) -> None:

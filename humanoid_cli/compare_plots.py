@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,16 @@ def page(expected: Path, actual: Path, result: Comparison) -> str:
 
 def _track(path: Path, difference: Difference) -> tuple[Any, Any]:
     """(s, value) of a numeric field by capture stamp; of an array the element that differs first. Empty for words."""
-    index = int(difference.expected[1:].split("]")[0]) if difference.expected.startswith("[") else 0
+    found = re.match(r"\[(\d+)\] ", difference.expected)
+    index = int(found[1]) if found else 0
     times, values = [], []
     with BagReader(path) as bag:
         for record in bag.messages([difference.topic]):
             value: Any = record.message
             for name in difference.field.split("."):
                 value = getattr(value, name, None)
+            if isinstance(value, list):
+                return np.zeros(0), np.zeros(0)
             flat = np.atleast_1d(np.asarray(value))
             if flat.dtype.kind not in "fiub" or index >= flat.size:
                 return np.zeros(0), np.zeros(0)

@@ -118,6 +118,8 @@ def parse_tolerances(texts: Collection[str]) -> Tolerance:
 
 
 Rows = dict[tuple[str, str], list[tuple[int, bytes]]]
+#: What happened -> when, s.
+Events = dict[str, list[float]]
 
 
 def compare(expected: Path, actual: Path, tolerance: Tolerance | None = None,
@@ -131,8 +133,8 @@ def compare(expected: Path, actual: Path, tolerance: Tolerance | None = None,
     unknown = wanted - {topic.lstrip("/") for topic, _ in (*left, *right)}
     if unknown:
         raise CompareError(f"--topic {', '.join(sorted(unknown))}: in neither recording")
-    results, events = [], (Counter[str](), Counter[str]())
-    when: dict[str, float] = {}
+    results: list[TopicResult] = []
+    events: tuple[Events, Events] = ({}, {})
     levels: tuple[list[str], list[str]] = ([], [])
     for key in sorted({*left, *right}):
         rows = (left.get(key, []), right.get(key, []))
@@ -150,18 +152,25 @@ def compare(expected: Path, actual: Path, tolerance: Tolerance | None = None,
         _compare_topic(decoded[0], decoded[1], start, tolerance or Tolerance(), result)
         for side in (0, 1):
             for stamp, text in events_of(key[0], decoded[side]):
-                events[side][text] += 1
-                when.setdefault(text, (stamp - start) / NS)
+                events[side].setdefault(text, []).append((stamp - start) / NS)
                 if key[0].lstrip("/") == LEVELS and text.startswith(f"{LEVELS}: level"):
                     levels[side].append(f"{(stamp - start) / NS:.3f} s {text.rpartition(' ')[2]}")
     differ = [x.split(" ")[-1] for x in levels[0]] != [x.split(" ")[-1] for x in levels[1]]
-    return Comparison(results, levels if differ else None, _lines(events[0] - events[1], when),
-                      _lines(events[1] - events[0], when), remarks)
+    return Comparison(results, levels if differ else None, _only(events[0], events[1]), _only(events[1], events[0]),
+                      remarks)
 
 
-def _lines(events: Counter[str], when: Mapping[str, float]) -> list[str]:
-    rows = sorted((when[text], text, n) for text, n in events.items())
-    return [f"{at:.3f} s {text}{f' ({n} times)' if n > 1 else ''}" for at, text, n in rows]
+def _only(here: Events, there: Events) -> list[str]:
+    """Events that happened more often here, in lines; those that happened at about the same times in both are taken
+    for the same ones."""
+    rows = []
+    for text, times in here.items():
+        left = list(times)
+        for at in there.get(text, [])[:len(times)]:
+            left.remove(min(left, key=lambda t, at=at: abs(t - at)))
+        if left:
+            rows.append((left[0], text, len(left)))
+    return [f"{at:.3f} s {text}{f' ({n} times)' if n > 1 else ''}" for at, text, n in sorted(rows)]
 
 
 def _load(path: Path, wanted: Collection[str], remarks: list[str]) -> tuple[int, Rows]:

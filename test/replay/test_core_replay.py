@@ -15,7 +15,7 @@ from humanoid_core.timing import MS, NS
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import ImuSample, JointSample
 from humanoid_replay.accept import copy
-from humanoid_replay.compare import CompareError, compare, parse_tolerances
+from humanoid_replay.compare import CompareError, _only, compare, parse_tolerances
 from humanoid_replay.reader import BagReader
 from humanoid_replay.through import ReplayError, make_stages, replay
 from humanoid_replay.writer import BagWriter
@@ -85,11 +85,12 @@ def test_the_outputs_have_the_topics_and_rates_of_the_nodes(golden: Path) -> Non
 
 def test_a_changed_threshold_is_found_and_named(recording: Path, golden: Path, tmp_path: Path,
                                                 capsys: pytest.CaptureFixture[str]) -> None:
-    changed, report = tmp_path / "bag", tmp_path / "compare.json"
+    changed, report, page = tmp_path / "bag", tmp_path / "compare.json", tmp_path / "page.html"
     assert main(["replay", str(recording), "--through", ALL, "--set", "safety_monitor.support_caution=0.2",
                  "--out", str(changed)]) == 0
     capsys.readouterr()
-    assert main(["compare", str(golden), str(changed), "--json", str(report)]) == 1
+    assert main(["compare", str(golden), str(changed), "--json", str(report), "--plots", str(page)]) == 1
+    assert "safety/status violations" in page.read_text()
     out = capsys.readouterr().out
     assert "/safety/status" in out
     assert "first difference: /" in out
@@ -100,6 +101,13 @@ def test_a_changed_threshold_is_found_and_named(recording: Path, golden: Path, t
     assert "level" in rows["/safety/permit"]
     assert not rows["/twin/state"], "the twin does not depend on the monitor"
     assert said["new_events"]
+
+
+def test_an_event_that_is_missed_is_told_with_its_own_time() -> None:
+    """Of three times at which a level came, the one in the middle did not come this time."""
+    assert _only({"level CAUTION": [0.8, 2.19, 4.0]}, {"level CAUTION": [0.81, 3.97]}) == ["2.190 s level CAUTION"]
+    assert _only({"level CAUTION": [0.8]}, {"level CAUTION": [0.81, 3.97]}) == []
+    assert _only({"a": [1.0, 2.0], "b": [0.5]}, {}) == ["0.500 s b", "1.000 s a (2 times)"]
 
 
 def test_a_tolerance_holds_for_its_field_only(recording: Path, golden: Path, tmp_path: Path) -> None:
