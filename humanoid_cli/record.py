@@ -97,7 +97,10 @@ def _wait(stop: threading.Event, watcher: Watcher, recorder: Recorder, options: 
         if why:
             since = time.time_ns() - round((options.limits.ring + options.save_after) * NS)
             target = options.bag.with_name(f"{options.bag.name}-saved-{stamp()}")
-            say(f"saved {recorder.save(target, since)}: {why}")
+            try:
+                say(f"saved {recorder.save(target, since)}: {why}")
+            except BagError as error:  # the ring goes on
+                say(f"not saved: {error}")
 
 
 def _lacking(recorder: Recorder) -> list[str]:
