@@ -33,6 +33,7 @@ AIM_LATENCY, AIM_GROWTH = 15.0, 10.0
 MINUTES, QUICK_MINUTES = 10.0, 0.5
 SETTLE = 5.0  # s of acting before anything is counted
 READY = 90.0  # s
+LEAST_GROWTH = 60.0  # s that must be seen before anything is said of growth
 LOOK = 5.0  # s between two looks at the processes
 INSTRUCTION = "wave with your right hand"
 STATES, COMMANDS = "ingest/robot_state", "robot/joint_command"
@@ -40,7 +41,8 @@ NOTE = ("the graph 'sim' with camera and policy, which waves again and again, st
         "{minutes:g} min; sensor_to_command: arrival of a robot command at a process beside the graph, minus the "
         "capture of the newest measurement that had arrived there when the gate had taken its inputs (the command's "
         "own stamp); cores and memory (proportional set size) of the nodes' processes; growth: slope of a straight "
-        "line through the memory of the second half; the process that measures runs beside it on the same cores")
+        "line through the memory of the second half, from two minutes on; the process that measures runs beside it on "
+        "the same cores")
 
 
 class Tap:
@@ -173,9 +175,10 @@ def memory(pids: dict[str, int]) -> dict[str, float]:
 
 
 def growth(samples: list[tuple[float, dict[str, float]]]) -> float:
-    """MiB per hour of all nodes together: slope of a straight line through the second half; NaN when too few."""
+    """MiB per hour of all nodes together: slope of a straight line through the second half; NaN when that is less than
+    a minute or three looks, in which nodes still settle."""
     half = [(t, sum(nodes.values())) for t, nodes in samples[len(samples) // 2 :]]
-    if len(half) < 3:
+    if len(half) < 3 or half[-1][0] - half[0][0] < LEAST_GROWTH:
         return float("nan")
     t, mib = np.array(half).T
     return float(3600.0 * np.polyfit(t, mib, 1)[0])
@@ -191,7 +194,8 @@ def figures(seen: Seen, latencies: list[float]) -> dict[str, Figure]:
         last = seen.memory[-1][1]
         rows["graph_memory"] = Figure(round(sum(last.values()), 1), "MiB", None, len(seen.memory))
         rows |= {f"{name}_memory": Figure(round(mib, 1), "MiB") for name, mib in last.items()}
-        rows["graph_growth"] = Figure(round(growth(seen.memory), 2), "MiB/h", AIM_GROWTH, len(seen.memory))
+        if np.isfinite(slope := growth(seen.memory)):
+            rows["graph_growth"] = Figure(round(slope, 2), "MiB/h", AIM_GROWTH, len(seen.memory))
     aimed = [r for r in seen.rates if r.aim is not None and not (r.count == 0 and r.topic in SILENT)]
     rows["rates_off"] = Figure(sum(not rate_ok(r) for r in aimed), "", 0, len(aimed))
     rows |= {f"rate {r.topic}": Figure(round(r.hz, 2), "Hz", None, r.count) for r in aimed}
