@@ -157,14 +157,8 @@ class BagReader:
         wanted = [c for c in self._reader.connections if topics is None or c.topic in topics]
         if not wanted:
             return
-        with _one_line(self.path):
-            source = iter(self._reader.messages(connections=wanted))
-        while True:
-            with _one_line(self.path):
-                item = next(source, None)
-            if item is None:
-                return
-            yield item
+        with _one_line(self.path):  # what goes wrong where these are used does not come by here
+            yield from self._reader.messages(connections=wanted)
 
 
 def locate(path: Path) -> Path:
