@@ -23,7 +23,7 @@ def train_command(
     out: Annotated[Path, typer.Option(help="Folder for data, state and checkpoint.")] = Path("out/train"),
     robot: Annotated[str, typer.Option(help="Robot file: a name in config/robots, or a path.")] = "g1",
     seed: Annotated[int, typer.Option(min=0, help="Of demonstrations and learning.")] = 1,
-    pictures: Annotated[int, typer.Option(min=16, max=1_000_000, help="Moments with a picture.")] = 16000,
+    pictures: Annotated[int, typer.Option(min=16, max=1_000_000, help="Moments with a picture.")] = 12000,
     epochs: Annotated[int, typer.Option(min=1, max=1000, help="Times that every picture is learned from.")] = 12,
     rounds: Annotated[int, typer.Option(min=1, max=10000, help="Rounds of 20480 moments of motion.")] = 240,
     sentences: Annotated[int, typer.Option(min=1, max=10000, help="Rounds of 6000 sentences.")] = 16,
@@ -53,19 +53,29 @@ def train_command(
     effort = Effort(reader=sentences, actor=rounds, epochs=epochs, batch=min(64, frames))
     torch.set_num_threads(1)
     console = Console(highlight=False)
-    began = time.monotonic()
+    clock = _Clock(out)
     try:
         with _progress(console) as bars:
             data = demonstrate(model, out / "data", recipe, _data_bar(bars))
             trained = train(model, data, effort, out / "state", _learn_bar(bars), bars.console.print, threads)
         options = (f"--seed {seed} --pictures {pictures} --epochs {epochs} --rounds {rounds} --sentences {sentences} "
                    f"--places {places} --threads {threads}")  # fmt: skip
-        seconds = _seconds(out / "state", time.monotonic() - began)
-        run = {"seconds": seconds, "threads": threads, "processor": _processor(), "torch": torch.__version__}
+        seconds, busy = clock.stop()
+        run = {
+            "seconds": seconds,
+            "processor_seconds": busy,
+            "threads": threads,
+            "processor": _processor(),
+            "torch": torch.__version__,
+        }
         where = out / f"{model.name}_small"
         digest = export(trained, data, effort, where, f"humanoid-twin train {options}", run)
     except (DatasetError, TrainingError, ExpertError, ExportError, StudioError) as error:
         raise BadInput(f"train: {error}") from None
+    except KeyboardInterrupt:
+        clock.stop()
+        console.print("interrupted; the same command goes on")
+        raise typer.Exit(130) from None
     console.print(f"{where}: sha256 {digest}, {seconds / 60:.1f} min")
     c, r = trained.calibration, trained.reading
     write_figures(json, {
@@ -102,12 +112,20 @@ class _learn_bar(_data_bar):
             self._bars.console.print(f"{what} {done}/{of}: loss {loss:.4f}")
 
 
-def _seconds(state: Path, now: float) -> float:
-    """Seconds of all runs that led here, kept beside the state."""
-    path = state / "seconds"
-    before = float(path.read_text()) if path.is_file() else 0.0
-    path.write_text(f"{before + now:.1f}\n")
-    return before + now
+class _Clock:
+    """Wall and processor seconds of all runs that led here, kept in the folder; also of one that was interrupted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "seconds"
+        self._before = [float(x) for x in self._file.read_text().split()] if self._file.is_file() else [0.0, 0.0]
+        self._began = time.monotonic()
+
+    def stop(self) -> tuple[float, float]:
+        now = time.monotonic() - self._began, time.process_time()
+        wall, busy = (before + more for before, more in zip(self._before, now, strict=True))
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(f"{wall:.1f} {busy:.1f}\n")
+        return wall, busy
 
 
 def _processor() -> str:

@@ -83,7 +83,7 @@ a hand, and return to rest. It was trained in simulation only, on this suite's t
 | pictures | {(recipe["shards"] - recipe["held"]) * recipe["frames"]} for training, {c["moments"]} held out |
 | motion | {effort["actor"]} rounds of {effort["motions"]} moments |
 | sentences | {effort["reader"]} rounds of {effort["sentences"]} |
-| time | {run["seconds"] / 60:.0f} min, {run["threads"]} thread(s), {run["processor"]} |
+| time | {run["seconds"] / 60:.0f} min, of which {run["processor_seconds"] / 60:.0f} min computing; {run["processor"]} |
 
 ## Held out from training
 
