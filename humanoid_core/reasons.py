@@ -42,6 +42,7 @@ REASONS: dict[str, str] = {
     "BATTERY": "the battery's voltage is too low",
     "FALLEN": "the robot lies on the floor",
     "NO_CONTACT": "no foot carries load",
+    "FOOT_FORCE": "the feet carry more than their sensors say; a foot that stood is taken to stand on",
     "SELF_COLLISION": "two links of the robot would touch",
     "ENVIRONMENT": "a link comes too near to an obstacle of the environment file",
     "CONTACT_FORCE": "something presses on the robot, or the robot on something, harder than allowed",

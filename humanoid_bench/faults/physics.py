@@ -125,7 +125,7 @@ ROWS = (
     *(_push(k) for k in range(8)),
     Row("B1-fall", "a push that nobody can catch", _fall, ("SUPPORT", "TILT", "FALLEN"), level=Level.WARNING,
         where="lockstep", stops=None, watch=3.0, look=_warned, after="restart"),
-    Row("B2", "a foot feels no load for a second", _one_foot, ("SUPPORT", "NO_CONTACT"), stops=None,
+    Row("B2", "a foot feels no load for a second", _one_foot, ("SUPPORT", "NO_CONTACT", "TWIN_RESIDUAL"), stops=None,
         most=Level.DANGER, watch=1.5, look=_stands),
     Row("B3", "a stop in mid-reach", _stop_in_mid_reach, ("ESTOP",), level=Level.EMERGENCY, watch=2.5, look=_stands,
         after="reset"),

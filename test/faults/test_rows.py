@@ -21,7 +21,6 @@ CLASSES = ("D1", "D1-imu", "D3", "D9", "D9-command", "C1", "C5-limit", "P1-monit
 KNOWN: dict[str, str] = {
     **dict.fromkeys(("D1", "D4", "D5", "D6", "D9", "D9-inf", "D10", "D10-length", "D11"),
                     "50 ms, aim 40: silence of the state counts after 40 ms, seen at the next tick"),
-    "B2": "a foot sensor that feels nothing leaves half the support polygon: EMERGENCY for a fall, DANGER was right",
     "P1-gate": "the simulated robot holds 50 ms after its last command, seen within the next 10 ms",
 }
 

@@ -122,6 +122,16 @@ def test_one_foot_alone_carries_less_far() -> None:
     assert one.anomalies == ()
 
 
+def test_a_foot_that_is_not_felt_still_carries() -> None:
+    """Half the weight is felt and nothing falls: the other foot stands, its sensor is at fault."""
+    half = 0.5 * 9.81 * float(TwinCore(ROBOT).track.kinematics.model.body_subtreemass[1])
+    core = TwinCore(ROBOT)
+    feed(core)
+    one = feed(core, 10, foot_force=np.array([[0.0, 0.0, half], [0.0, 0.0, 0.0]]))
+    assert one.anomalies == ("FOOT_FORCE",)
+    assert one.support_margin == pytest.approx(feed(TwinCore(ROBOT)).support_margin, abs=1e-3)
+
+
 def test_no_foot_on_the_ground_is_said() -> None:
     core = TwinCore(ROBOT)
     feed(core)

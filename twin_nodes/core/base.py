@@ -33,6 +33,8 @@ ROCK = 0.002
 FELT, UNFELT, FOOT = 0.15, 5.0, 0.03
 #: Squared Mahalanobis distance beyond which a foot is taken to slip, and for how long at most, s.
 SLIP, SLIP_TIME = 16.0, 0.1
+#: Feet that carry less than this share of what holds the body are not felt as they stand.
+CARRIED = 0.7
 UP: Array = np.array([0.0, 0.0, GRAVITY])
 
 #: Which feet stand, and whether any of them was measured.
@@ -93,13 +95,17 @@ class BaseEstimator:
         self._foot_ids = [model.body(f.link).id for f in robot.feet]
         self._soles = [f.points.mean(axis=0) for f in robot.feet]
         self._imus = {i.topic: (i.link, rpy_matrix(i.rpy), i.xyz) for i in robot.imus}
-        self._weight = max(mass, 1.0) * GRAVITY
+        self._mass, self._weight = mass, max(mass, 1.0) * GRAVITY
         self._first = BaseMemory(0, np.zeros(3), np.zeros(3), 1e6, (None,) * feet, (False,) * feet, (0,) * feet)
 
-    def contacts(self, memory: BaseMemory | None, state: RobotState) -> Contact:
-        """(which feet stand, whether any foot was measured)."""
-        self._contact.on = list((memory or self._first).contacts)
-        return self._contact.update(state.foot_force)
+    def contacts(self, memory: BaseMemory | None, state: RobotState, attitude: Attitude) -> Contact:
+        """(which feet stand, whether any foot was measured). No foot leaves the ground before others carry its load."""
+        before = (memory or self._first).contacts
+        self._contact.on = list(before)
+        on, measured = self._contact.update(state.foot_force)
+        if any(on) and not all(on) and self._unfelt(state, attitude):
+            on = tuple(now or was for now, was in zip(on, before, strict=True))
+        return on, measured
 
     def attitude(self, state: RobotState) -> Attitude:
         """From whichever IMU speaks.
@@ -150,6 +156,8 @@ class BaseEstimator:
         measured = any(_normal(state, i) is not None for i in range(len(self._foot_ids)))
         points = k.foot_points()
         anomalies = ("NO_CONTACT",) if measured and not any(memory.contacts) else ()
+        if measured and any(memory.contacts) and self._unfelt(state, attitude):
+            anomalies = ("FOOT_FORCE",)
         feet = self._standing(memory.contacts, measured, points) or list(range(len(points)))
         com = k.com() + memory.position
         velocity = com_velocity + memory.linear
@@ -169,6 +177,16 @@ class BaseEstimator:
         """Feet on the ground; without force sensors, the lowest ones are taken to be."""
         used = contacts if measured else _lowest(points)
         return [i for i, on in enumerate(used) if on]
+
+    def _unfelt(self, state: RobotState, attitude: Attitude) -> bool:
+        """Whether the feet say that they carry less than `CARRIED` of what holds the body: its mass times the vertical
+        part of what the base's accelerometer feels (nearly nothing in a fall)."""
+        spec = self._imus.get(state.imu_source)
+        if spec is None or spec[0] != self.robot.base_link:
+            return False
+        held = self._mass * float((attitude.rotation @ (spec[1] @ state.linear_acceleration))[2])
+        carried = sum(_normal(state, i) or 0.0 for i in range(len(self._foot_ids)))
+        return bool(carried < CARRIED * held)
 
     def _felt(self, before: BaseMemory, state: RobotState, attitude: Attitude, dt: float) -> tuple[Array, float]:
         """Velocity and its variance by what the accelerometer feels (gravity included), at the base's origin."""

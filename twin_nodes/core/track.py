@@ -43,7 +43,7 @@ class Track:
         # The base is worked out at half the joints' rate: a whole body moves slower, and it is what costs most.
         due = before is None or state.stamp_ns - before.base.stamp_ns >= self._spacing_ns
         attitude = self.base.attitude(state) if due or before is None else before.attitude
-        contact = self.base.contacts(base, state)
+        contact = self.base.contacts(base, state, attitude)
         position = state.position - self.offset
         m = JointInput(state.stamp_ns, position, state.velocity, self._effort(state), attitude.gravity,
                        self._standing(contact[0], contact[1]), self._usable(state))
