@@ -142,7 +142,9 @@ def _result(house: House, watch: _Watch, number: int, told_ns: int, policy: str,
     refused = outcome is not None and not outcome.success and session.chunks == 0
     code = outcome.reason_code if outcome is not None else ""
     detail = outcome.detail if outcome is not None and not outcome.success else verdict.reason
-    confidence = float(np.mean(watch.confidences)) if watch.confidences else status.confidence or float("nan")
+    # a policy that gives no confidence says 0 all the time
+    sure = float(np.mean(watch.confidences)) if watch.confidences else status.confidence
+    confidence = sure if sure > 0.0 else float("nan")
     jerk, jerk_max = watch.jerk()
     words = " ".join(w for w in (spec.task.verb, spec.task.thing, spec.task.hand) if w and w != "object")
     return Result(

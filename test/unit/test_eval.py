@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from peers.board import Peer
 
 from humanoid_bench.eval_episode import Result
 from humanoid_bench.eval_figures import all_figures, calibration, wilson
@@ -150,6 +151,17 @@ def test_episodes_do_not_depend_on_who_runs_them() -> None:
     assert [r.success for r in alone] == [True, False, True]
     assert alone[1].refused
     assert alone[0].jerk_max < float(np.max(ROBOT.command_jerk))
+
+
+def test_a_policy_behind_a_server_is_evaluated_under_its_contract() -> None:
+    """Its test server moves one joint and never finishes: it acts, does not succeed, and gives no confidence."""
+    with Peer("openpi") as peer:
+        candidate = Candidate("g1_openpi", server=f"ws://127.0.0.1:{peer.port}", kind="core", timeout=4.0)
+        (found,) = run_all(candidate, plan("new", 1, 0), 1, with_ray=False)
+    assert found.chunks > 5
+    assert (found.success, found.refused, found.code) == (False, False, "TIMEOUT")
+    assert found.path > 0.01
+    assert math.isnan(found.confidence)
 
 
 def test_the_whole_verb_and_taking_it_up_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
