@@ -184,17 +184,19 @@ def _control(root: Xml.Element, robot: RobotModel, controllers_file: str) -> Non
     _sub(plugin, "hold_joints", "true")
 
 
-def controllers(robot: RobotModel) -> dict[str, Any]:
-    """Parameters of controller_manager and its controllers: joint states out, set-points of ``upper_body`` in."""
+def controllers(robot: RobotModel, simulated: bool = False) -> dict[str, Any]:
+    """Parameters of controller_manager and its controllers: joint states out, set-points of ``upper_body`` in.
+    ``simulated``: on the simulator's clock."""
+    clock = {"use_sim_time": True} if simulated else {}
     upper = [robot.joint_names[i] for i in robot.groups["upper_body"]]
     return {
         "controller_manager": {"ros__parameters": {
-            "update_rate": UPDATE_RATE, "use_sim_time": True,
+            "update_rate": UPDATE_RATE, **clock,
             BROADCASTER: {"type": "joint_state_broadcaster/JointStateBroadcaster"},
             POSITION: {"type": "position_controllers/JointGroupPositionController"}}},
-        BROADCASTER: {"ros__parameters": {"use_sim_time": True, "joints": list(robot.joint_names),
+        BROADCASTER: {"ros__parameters": {**clock, "joints": list(robot.joint_names),
                                           "interfaces": ["position", "velocity", "effort"]}},
-        POSITION: {"ros__parameters": {"use_sim_time": True, "joints": upper}},
+        POSITION: {"ros__parameters": {**clock, "joints": upper}},
     }
 
 
@@ -236,7 +238,7 @@ def write_files(folder: Path, robot: RobotModel, environment: tuple[Obstacle, ..
     """``world.sdf``, ``controllers.yaml`` and the robot's URDF in a folder; the world's file and the URDF's text."""
     world, parameters = folder / "world.sdf", folder / "controllers.yaml"
     world.write_text(world_sdf(environment), encoding="utf-8")
-    parameters.write_text(yaml.safe_dump(controllers(robot), sort_keys=False), encoding="utf-8")
+    parameters.write_text(yaml.safe_dump(controllers(robot, simulated=True), sort_keys=False), encoding="utf-8")
     text = gazebo_urdf(robot, str(parameters), gantry)
     (folder / f"{robot.name}.urdf").write_text(text, encoding="utf-8")
     return world, text

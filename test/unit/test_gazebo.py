@@ -160,6 +160,9 @@ def test_world_robot_and_controllers_lie_together(tmp_path: Path) -> None:
     assert f"<parameters>{tmp_path / 'controllers.yaml'}</parameters>" in text
     assert set(yaml.safe_load((tmp_path / "controllers.yaml").read_text())) == {"controller_manager", BROADCASTER,
                                                                                 POSITION}
+    made = yaml.safe_load((tmp_path / "controllers.yaml").read_text())
+    assert all(block["ros__parameters"]["use_sim_time"] is True for block in made.values())
+    assert "use_sim_time" not in str(controllers(load_robot("g1")))  # the same for a robot that is not simulated
     assert read((tmp_path / "g1.urdf").read_text()).njnt == 29
 
 
