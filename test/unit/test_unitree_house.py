@@ -97,8 +97,11 @@ def test_a_dry_run_goes_through_everything_and_the_robot_does_not_move() -> None
         house.run(1.0)
         upper = list(house.robot.groups["upper_body"])
         before = house.plant.joints()[0][upper]
+        codes: set[str] = set()
+        house.listen("safety/status", lambda value, now_ns: codes.update(v.code for v in value.violations))
         house.instruct("reach")
         house.run(4.0)
         assert house.bridge.kept_back > 100
         assert house.bridge.actuation.phase.value in ("engaging", "active", "holding")
         assert np.max(np.abs(house.plant.joints()[0][upper] - before)) < 0.02
+        assert {"TRACKING", "TWIN_RESIDUAL"} <= codes  # as the page on the first day says
