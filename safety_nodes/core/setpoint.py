@@ -102,6 +102,8 @@ class SetPoint:
     def _closing(self, target: Array, target_velocity: Array, scale: float) -> State:
         """State after ``dt`` of the fastest way to ``target`` (where it is after ``dt``), in the frame that moves with
         it. A joint that is faster than ``scale`` allows slows down first."""
+        if not len(target):
+            return self._speeding(target)
         top = self.velocity_limit * scale
         along = np.clip(target_velocity, -_ALONG * top, _ALONG * top)
         peak = self.velocity + self.acceleration * np.abs(self.acceleration) / (2.0 * self.jerk_limit)
@@ -125,12 +127,16 @@ class SetPoint:
 
     def _speeding(self, wanted: Array) -> State:
         """State after ``dt`` of the fastest way to the speed ``wanted``."""
+        if not len(wanted):  # a robot whose policy has no joints: the library cannot plan for none
+            return wanted, wanted, wanted
         self._ask_speed(self.position, self.velocity, self.acceleration, wanted)
         p, v, a = self._way.at_time(self.dt)
         return np.array(p), np.array(v), np.array(a)
 
     def _resting(self, position: Array, velocity: Array, acceleration: Array) -> Array:
         """Where a joint comes to rest that brakes as hard as it may."""
+        if not len(position):
+            return position
         self._ask_speed(position, velocity, acceleration, np.zeros_like(position))
         return np.array(self._way.at_time(self._way.duration)[0])
 
@@ -151,6 +157,8 @@ class SetPoint:
     def _safe(self, state: State) -> Step:
         """A step to ``state``; for a joint that could then not brake before its limit, one period of braking."""
         step = self._step(state)
+        if not len(step.position):
+            return step
         extrema = self._way.position_extrema  # of the braking after that step
         low, high = np.array([x.min for x in extrema]), np.array([x.max for x in extrema])
         fine = (low >= self.lower - _SAME) & (high <= self.upper + _SAME)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from humanoid_bench.lockstep import Lockstep
 from humanoid_core.kinematics import Kinematics, support_margin, support_polygon
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS
-from humanoid_core.types import JointCommand, Mode
+from humanoid_core.types import JointCommand, Level, Mode
 from sim_nodes.core.plant import Plant, PlantParams
 from sim_nodes.core.truth import Truth
 
@@ -64,3 +65,23 @@ def test_it_stands_takes_a_push_and_moves_its_arms(name: str) -> None:
         plant.step(round(0.01 * NS / plant.dt_ns))
     assert not Truth(plant).fallen()
     assert plant.joints()[0][list(ours)] == pytest.approx(goal[list(ours)], abs=0.08)
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_the_whole_house_runs_on_it(name: str) -> None:
+    """Ingest, twin, monitor and gate; the policy reaches where the robot has hands, and nothing is above CAUTION."""
+    robot = load_robot(name)
+    hands = bool(robot.hands)
+    with Lockstep(robot, seed=1, plant=PlantParams(objects=""), policy="reach" if hands else "") as house:
+        house.run(1.0)
+        levels: set[int] = set()
+        house.listen("safety/status", lambda value, now_ns: levels.add(value.level))
+        before = house.plant.joints()[0]
+        if hands:
+            house.instruct("reach")
+        house.run(3.0)
+        assert max(levels) <= Level.CAUTION
+        assert not house.truth.fallen()
+        if hands:
+            assert house.newest["safety/gate"].state == "passing"
+            assert np.max(np.abs(house.plant.joints()[0] - before)) > 0.1
