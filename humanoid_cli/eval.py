@@ -118,7 +118,7 @@ def _check(candidate: Candidate) -> None:
 
 def table(results: dict[str, list[Result]], splits: Sequence[str], figures: dict[str, Figure]) -> Table:
     """One row per split and policy, the baseline below the policy."""
-    out = Table("split", "policy", "success", "95 % interval", "refused", "s", "jerk", "safety", "aim", "n", box=None)
+    out = Table("split", "policy", "success", "95 %", "refused", "s", "jerk", "safety", "aim", "n", box=None)
     for split in splits:
         for k, (policy, rows) in enumerate(results.items()):
             prefix, mine = "baseline_" if k else "", [r for r in rows if r.split == split]
@@ -130,7 +130,7 @@ def table(results: dict[str, list[Result]], splits: Sequence[str], figures: dict
             watched = [r.safety for r in mine if r.safety >= 0]
             out.add_row(
                 split if k == 0 else "", policy, "–" if split == "unknown" else f"{share:.0%}",
-                f"{low:.0%} to {high:.0%}", f"{sum(r.refused for r in mine) / len(mine):.0%}",
+                f"{low:.0%}–{high:.0%}", f"{sum(r.refused for r in mine) / len(mine):.0%}",
                 _median([r.seconds for r in mine], 1), _median([r.jerk for r in mine], 1),
                 str(sum(watched)) if watched else "–",
                 "" if aim is None else f"{'≤' if split == 'shuffled' else '≥'} {float(aim):.0%}",
