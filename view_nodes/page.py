@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -41,6 +42,8 @@ def listen(host: str, port: int, label: str) -> viser.ViserServer:
             pass
     except OSError as error:
         raise PageError(f"cannot listen at {host}:{port}: {error.strerror}; give another port") from None
+    # Who connects and says nothing (a port scan, a health check) is no error of the page.
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     with contextlib.redirect_stdout(io.StringIO()):
         server = Private(host=host, port=port, label=label, verbose=False)
     if server.get_port() != port:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Process, wait_for
+from safety_graph import Graph, graph_fixture  # noqa: F401
 
 from humanoid_bench.rig import Rig
 from humanoid_core.types import GateStatus, Level, SafetyStatus
@@ -21,32 +22,30 @@ LEVEL = "[data-level]"
 
 
 @pytest.fixture(name="browser", scope="module")
-def browser_fixture() -> Iterator[Any]:
+def browser_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: sudo apt-get install chromium")
+    # It draws in software, which would take the processor from the nodes that the page shows.
+    polite = tmp_path_factory.mktemp("browser") / "chromium"
+    polite.write_text(f'#!/bin/sh\necho 19 > /proc/self/autogroup\nexec nice -n 19 {CHROMIUM} "$@"\n')
+    polite.chmod(0o755)
     with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=[
+        browser = play.chromium.launch(executable_path=polite, args=[
             "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"])
         yield browser
         browser.close()
 
 
-class Graph(Rig):
+class Spoken(Rig):
     """A rig that also speaks for monitor and gate."""
 
     def __init__(self, domain: int, level: Level) -> None:
         super().__init__(domain)
         self.shown, self.tick = level, 0
-        self.stops: list[bool] = []
         self._ended = threading.Event()
         self._speaker = threading.Thread(target=self._speak, daemon=True)
         self._speaker.start()
-        from humanoid_ros import qos
-
-        row = qos.topic("safety/estop")
-        self.node.create_subscription(qos.message_type(row.type), row.name, lambda m: self.stops.append(m.pressed),
-                                      qos.profile(row))
 
     def _speak(self) -> None:
         while not self._ended.wait(0.02):
@@ -77,7 +76,7 @@ def page_fixture(browser: Any, start: Callable[..., Process], monkeypatch: pytes
             return one.connect_ex(("127.0.0.1", port)) == 0
 
     wait_for(listens, 30, "the page's port")
-    page = browser.new_page()
+    page = browser.new_page(viewport={"width": 800, "height": 600})
     page.asked = []
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(f"http://127.0.0.1:{port}")
@@ -94,13 +93,13 @@ def shows(page: Any, level: str) -> None:
 
 def test_the_page_follows_a_graph_through_its_end_and_its_return(page: Any, domain: int) -> None:
     shows(page, "NO MONITOR")
-    first = Graph(domain, Level.SAFE)
+    first = Spoken(domain, Level.SAFE)
     shows(page, "SAFE")
     first.shown = Level.DANGER
     shows(page, "DANGER")
     first.close()
     shows(page, "NO MONITOR")
-    second = Graph(domain, Level.CAUTION)
+    second = Spoken(domain, Level.CAUTION)
     shows(page, "CAUTION")
     page.get_by_text("Plots").click()
     page.wait_for_selector(".uplot", timeout=20_000)
@@ -109,9 +108,8 @@ def test_the_page_follows_a_graph_through_its_end_and_its_return(page: Any, doma
     assert foreign == [], "the page works without any other server"
 
 
-def test_only_who_has_the_token_can_stop_the_robot(page: Any, domain: int) -> None:
-    graph = Graph(domain, Level.SAFE)
-    shows(page, "SAFE")
+def test_only_who_has_the_token_can_stop_the_robot_and_let_it_go_again(graph: Graph, page: Any) -> None:
+    page.wait_for_selector('[data-level]:not([data-level="NO MONITOR"])', timeout=20_000)
     stop = page.get_by_role("button", name="STOP")
     assert stop.count() == 0
     page.get_by_role("textbox").first.fill("a guess")
@@ -121,8 +119,15 @@ def test_only_who_has_the_token_can_stop_the_robot(page: Any, domain: int) -> No
     page.get_by_role("textbox").first.fill(TOKEN)
     page.get_by_role("button", name="Unlock").click()
     stop.wait_for(timeout=20_000)
-    assert graph.stops == [], "a page that nobody pressed is no stop source"
+    assert not graph.rig.gate("latched"), "a page that nobody pressed is no stop source"
     stop.click()
-    wait_for(lambda: sum(graph.stops) > 3, 20, "heartbeats of a pressed stop")
-    page.get_by_text("stop pressed").wait_for(timeout=20_000)
-    graph.close()
+    wait_for(lambda: graph.rig.gate("latched"), 20, "a latched gate")
+    shows(page, "EMERGENCY, stop latched")
+    release = page.get_by_role("button", name="Release and reset")
+    release.click()
+    page.get_by_text("who answers for a reset?").wait_for(timeout=20_000)
+    assert graph.rig.gate("latched"), "nobody answered for it"
+    page.get_by_role("textbox").last.fill("Ada")
+    release.click()
+    wait_for(lambda: graph.rig.level() < Level.EMERGENCY and not graph.rig.gate("latched"), 20, "an open gate")
+    page.wait_for_selector('[data-level]:not([data-level*="latched"])', timeout=20_000)
