@@ -76,9 +76,6 @@ class LowState_(IdlStruct, typename="unitree_hg.msg.dds_.LowState_"):
     reserve: types.array[types.uint32, 4]
     crc: types.uint32
 
-    of = classmethod(_of)
-    serialize = _serialize
-
     @classmethod
     def deserialize(cls, data, has_header=True, use_version_2=None):
         return Frame(bytes(data))
