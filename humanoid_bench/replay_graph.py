@@ -36,9 +36,10 @@ from humanoid_replay.through import make_stages, read, replay
 from humanoid_replay.writer import BagWriter
 
 STAGES = ("ingest", "twin", "safety", "gate")
-#: Topics that may not lose a message while recording, and how one is told: by its number, or by the step of its stamp.
-NUMBERED = ("ingest/robot_state", "safety/permit", "robot/joint_command", "vla/joint_command")
-STEPPED = {"joint_states": 5_000_000}
+#: Topics that may not lose a message while recording, and how one is told: by its number; a joint sample by the robot
+#: state that was made of it, which has its stamp.
+STATE, JOINTS = "ingest/robot_state", "joint_states"
+NUMBERED = (STATE, "safety/permit", "robot/joint_command", "vla/joint_command")
 #: Until the graph works, s, and for the recorder's imports and discovery.
 START, SETTLE = 90.0, 6.0
 #: The live twin had run before the recording began: s after which both have forgotten their different starts. Then
@@ -50,9 +51,10 @@ GAP, SETTLING = 0.03, 3.0
 NOTE = (
     "the whole graph of the simulated robot with camera and policy, which waves again and again, and `humanoid-twin "
     "record` beside it, {record}; recorder_core_share: its CPU time by the operating system over the time it recorded; "
-    "recorder_lost: gaps in the numbers of {numbered} and in the stamps of joint_states; replay_speed: the first "
-    "{short:g} s without pictures through {stages}, one process, outputs hashed and not written, replay_speed_* each "
-    "part of it alone ('bag': reading, converting, hashing); live_mismatch: share of the recorded twin/state whose "
+    "recorder_lost: gaps in the numbers of {numbered}, and joint samples of which there is a robot state only; "
+    "replay_speed: the first {short:g} s without pictures through {stages}, one process, outputs hashed and not "
+    "written, replay_speed_* each part of it alone ('bag': reading, converting, hashing); live_mismatch: share of the "
+    "recorded twin/state whose "
     f"joint positions differ by more than {TOLERANCE:g} rad from a replay of the recorded ingest/robot_state and "
     f"commands, without the first {FORGETTING:g} s, in which both forget that they began at different times; "
     f"live_level_mismatch: share of verdicts of which no replayed one within {NEAR:g} s has the same level; "
@@ -125,21 +127,24 @@ def _used(process: psutil.Process) -> tuple[float, float] | None:
 
 
 def lost(bag: Path) -> dict[str, Figure]:
-    """Messages that are missing between the first and the last recorded one, by number or stamp."""
-    missing = {topic: 0 for topic in (*NUMBERED, *STEPPED)}
-    seen, last = 0, dict[str, int]()
+    """Messages that were said between the first and the last recorded one, and are not in the recording."""
+    missing, last = dict.fromkeys((*NUMBERED, JOINTS), 0), dict[str, int]()
+    states, joints, seen = set[int](), set[int](), 0
     with BagReader(bag) as reader:
         for record in reader.messages([f"/{t}" for t in missing]):
             topic = record.topic.lstrip("/")
             seen += 1
-            if topic in STEPPED:
-                stamp = record.message.header.stamp
-                number = round((stamp.sec * NS + stamp.nanosec) / STEPPED[topic])
-            else:
-                number = int(record.message.seq)
+            if topic == JOINTS:
+                joints.add(capture_ns(record.message))
+                continue
+            if topic == STATE:
+                states.add(capture_ns(record.message))
+            number = int(record.message.seq)
             if topic in last:
                 missing[topic] += max(0, number - last[topic] - 1)
             last[topic] = max(number, last.get(topic, 0))
+    if joints:
+        missing[JOINTS] = sum(stamp > min(joints) for stamp in states - joints)
     return {"recorder_lost": Figure(sum(missing.values()), "messages", 0, seen),
             **{f"recorder_lost_{topic.replace('/', '_')}": Figure(n, "messages") for topic, n in missing.items() if n}}
 

@@ -19,6 +19,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
+from humanoid_core.graph import find_graph_file
 from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS, Topic
 from humanoid_ros import qos
@@ -178,7 +179,11 @@ class Watcher:
 
 
 def own_context(domain: int | None = None) -> Context:
-    """An initialised context of one's own; `rclpy.shutdown(context=...)` ends it."""
+    """An initialised context of one's own; `rclpy.shutdown(context=...)` ends it. As much may wait for it as for the
+    nodes of a graph (config/middleware)."""
+    roomy = find_graph_file("sim").parent.parent / "middleware" / "fastdds.xml"
+    if roomy.is_file():
+        os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(roomy))
     context = Context()
     rclpy.init(context=context, domain_id=domain)
     return context
