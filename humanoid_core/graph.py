@@ -19,8 +19,8 @@ from pydantic import Field, ValidationError, model_validator
 from humanoid_core.robot import StrictLoader, robot_folders
 from humanoid_core.robot_schema import Name, Positive, Strict, nearest
 
-#: Ends the robot's only source of commands: a person looks at why it ended before it runs again.
-NEVER_RESPAWNED = frozenset({"command_gate"})
+#: Their end ends the robot's only source of commands: a person looks at why it ended before it runs again.
+NEVER_RESPAWNED = frozenset({"command_gate", "unitree_bridge", "ros2_control_bridge"})
 
 Scalar = bool | int | float | str
 Value = Scalar | list[bool] | list[int] | list[float] | list[str]

@@ -81,6 +81,7 @@ def test_command_line_quotes_texts_so_that_they_stay_texts() -> None:
         ({"respawn": {"delay": 0.0}}, ["nodes[0].respawn.delay"]),
         ({"respawn": {"delay": float("nan")}}, ["nodes[0].respawn.delay"]),
         ({"executable": "command_gate", "respawn": {}}, ["command_gate", "never restarted"]),
+        ({"executable": "unitree_bridge", "respawn": {}}, ["unitree_bridge", "never restarted"]),
     ],
 )
 def test_a_wrong_node_is_refused_with_file_and_key(change: dict[str, Any], words: list[str]) -> None:
