@@ -79,6 +79,7 @@ class HfWire(Wire):
         import torch
         import transformers
 
+        transformers.utils.logging.disable_progress_bar()  # a node's log and a command's table have no use for it
         if self._options.threads:
             torch.set_num_threads(self._options.threads)
         _register(self._loaded)
