@@ -80,3 +80,16 @@ def test_what_is_said_from_outside_is_heard() -> None:
         assert house.newest["safety/status"].estop_latched
     with pytest.raises(ValueError, match="no stage 'gates'"):
         house.kill("gates")
+
+
+def test_a_fall_leaves_the_twin_with_numbers_that_a_body_can_have() -> None:
+    """Hard blows throw most samples out of the filter's gate; the model alone, left to itself, runs away."""
+    robot = load_robot("g1")
+    with Lockstep(robot, seed=2, policy="reach") as house:
+        house.run(3.0)
+        house.plant.push(np.array([0.0, 25.0, 0.0]), 0.1, "torso_link")
+        fastest: list[float] = []
+        house.listen("twin/state", lambda twin, _: fastest.append(float(np.max(np.abs(twin.velocity) / robot.velocity))))
+        house.run(3.0)
+        assert house.truth.fallen()
+    assert max(fastest) <= 3.0

@@ -36,6 +36,8 @@ STEP, MOST_STEPS = 0.005, 40
 REFRESH_NS = 7_500_000
 #: Speed at which dry friction has almost its full size, rad/s: tanh(v / SLIDING).
 SLIDING = 0.05
+#: No joint is faster than so many times its limit: the belief has run away from measurements that it keeps out.
+RUNAWAY = 3.0
 #: Initial standard deviation of the disturbance, as a share of the joint's torque limit.
 UNKNOWN = 0.05
 #: Memory of the share of the bias that the drive carries, s.
@@ -115,6 +117,7 @@ class JointEstimator:
         self._drift_var = (c.disturbance_rate * robot.effort) ** 2
         self._noise = np.array([max(c.position_noise, 1e-9) ** 2, max(c.velocity_noise, 1e-9) ** 2])
         self._zero = np.zeros(n)
+        self._fastest = RUNAWAY * robot.velocity
         self._eye = np.broadcast_to(np.eye(3), (n, 3, 3))
 
     # --- the filter
@@ -235,7 +238,7 @@ class JointEstimator:
         out = np.where(gated, np.where(before.out_ns > 0, before.out_ns, m.stamp_ns), 0)
         relock = gated & (m.stamp_ns - out >= self.config.relock_s * NS) & np.isfinite(m.position + m.velocity)
         # A sum is finite only when each term is.
-        broken = ~np.isfinite(x.sum(axis=1) + cov.sum(axis=(1, 2)))
+        broken = ~np.isfinite(x.sum(axis=1) + cov.sum(axis=(1, 2))) | ~(np.abs(x[:, 1]) <= self._fastest)
         anew = relock | broken
         if anew.any():
             x, cov = self._anew(before, m, x, cov, anew)
