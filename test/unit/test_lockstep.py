@@ -89,7 +89,7 @@ def test_a_fall_leaves_the_twin_with_numbers_that_a_body_can_have() -> None:
         house.run(3.0)
         house.plant.push(np.array([0.0, 25.0, 0.0]), 0.1, "torso_link")
         fastest: list[float] = []
-        house.listen("twin/state", lambda twin, _: fastest.append(float(np.max(np.abs(twin.velocity) / robot.velocity))))
+        house.listen("twin/state", lambda t, _: fastest.append(float(np.max(np.abs(t.velocity) / robot.velocity))))
         house.run(3.0)
         assert house.truth.fallen()
     assert max(fastest) <= 3.0
