@@ -42,6 +42,9 @@ def policy_command(
     got = ask_once(model, loaded, server, instruction, patience)
     if isinstance(got, Refusal):
         raise BadInput(f"{got.code}: {got.detail}")
+    if not got.positions.size:
+        typer.echo(f"it answered without a motion: {got.reason_code or got.state}: {got.detail}")
+        return
     base = model.rest[[model.index(n) for n in got.joint_names]]
     far = np.max(np.abs(got.positions - base), axis=0)
     typer.echo(f"it answered {got.positions.shape[0]} x {got.positions.shape[1]}; from rest, most in "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from humanoid_cli.main import main
 from humanoid_core.graph import load_graph
 from humanoid_core.reasons import REASONS
 
@@ -85,3 +86,8 @@ def test_the_reasons_of_the_page_exist() -> None:
     named = re.findall(r"^\| ([A-Z_]{4,}) \|", PAGE, re.M)
     assert len(named) == 5
     assert set(named) <= set(REASONS)
+
+
+def test_a_policy_that_refuses_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["policy", "g1_small", "--instruction", "sing a song"]) == 0
+    assert "without a motion: NOT_UNDERSTOOD" in capsys.readouterr().out
