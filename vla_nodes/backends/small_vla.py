@@ -26,6 +26,7 @@ COLOURS = ("red", "green", "blue", "")
 KINDS = ("cube", "ball", "cylinder", "")
 #: Verbs that need a thing.
 WITH_THING = 2
+WAVE = VERBS.index("wave")
 PAD, UNKNOWN = 0, 1
 WORDS = 28
 #: Belief: known (0 or 1), place (3), variance, share of looks in which it was there.
@@ -166,15 +167,34 @@ class Actor(nn.Module):
             nn.Sequential(nn.Linear(size, w), nn.SiLU(), nn.Linear(w, w), nn.SiLU(), nn.Linear(w, w), nn.SiLU(),
                           nn.Linear(w, config.knots * config.action_size)) for _ in range(config.actors))  # fmt: skip
 
-    def forward(self, state: Tensor, place: Tensor, verb: Tensor, hand: Tensor, elapsed: Tensor) -> Tensor:
-        """Normalised state and place, one-hot verb and hand, seconds -> [actors, batch, knots, joints] rad / 0.5."""
+    def clock(self, elapsed: Tensor) -> Tensor:
+        """Where a swing is, and how long it still goes on [batch, 4]."""
         turn = 2.0 * torch.pi * elapsed / self.period
         late = ((self.waved - elapsed) / 0.5).clamp(-1.0, 1.0)
-        clock = torch.stack([torch.sin(turn), torch.cos(turn), late, ((self.waved - elapsed) / 5.0).clamp(-1, 1)], 1)
-        waves = verb[:, 2:3]
+        return torch.stack([torch.sin(turn), torch.cos(turn), late, ((self.waved - elapsed) / 5.0).clamp(-1, 1)], 1)
+
+    def forward(self, state: Tensor, place: Tensor, verb: Tensor, hand: Tensor, elapsed: Tensor) -> Tensor:
+        """Normalised state and place, one-hot verb and hand, seconds -> [actors, batch, knots, joints] rad / 0.5."""
+        clock = self.clock(elapsed)
+        waves = verb[:, WAVE : WAVE + 1]
         needs = verb[:, :WITH_THING].sum(1, keepdim=True)
         x = torch.cat([state, place * needs, verb, hand, clock * waves], 1)
         return torch.stack([net(x).unflatten(1, self.shape) for net in self.net])
+
+
+class Rhythm(nn.Module):
+    """What waving adds to the actor's knots: of joints, hand and clock alone, learned from waving alone."""
+
+    def __init__(self, config: SmallVlaConfig) -> None:
+        super().__init__()
+        self.shape = (config.knots, config.action_size)
+        self.net = nn.Sequential(nn.Linear(config.state_size + len(HANDS) + 4, 128), nn.SiLU(), nn.Linear(128, 128),
+                                 nn.SiLU(), nn.Linear(128, config.knots * config.action_size))  # fmt: skip
+
+    def forward(self, state: Tensor, hand: Tensor, clock: Tensor) -> Tensor:
+        """Normalised state, one-hot hand and clock [batch, 4] -> [batch, knots, joints] rad / 0.5."""
+        out: Tensor = self.net(torch.cat([state, hand, clock], 1))
+        return out.unflatten(1, self.shape)
 
 
 class SmallVla(PreTrainedModel):
@@ -193,6 +213,7 @@ class SmallVla(PreTrainedModel):
     def __init__(self, config: SmallVlaConfig) -> None:
         super().__init__(config)
         self.reader, self.eyes, self.actor = Reader(config), Eyes(config), Actor(config)
+        self.rhythm = Rhythm(config)
         n = config.state_size
         s = config.statistics
         for name, size in (("state_mean", n), ("state_std", n), ("place_mean", 3), ("place_std", 3)):
@@ -227,8 +248,10 @@ class SmallVla(PreTrainedModel):
         belief = self.believe(belief, {k: v[:, :, 0] for k, v in found.items()})
         place = (belief[:, 1:4] - self.place_mean) / self.place_std
         seconds = torch.zeros(1) if elapsed is None else elapsed.float().reshape(-1)
-        knots = self.actor(normal, place, verb, hand, seconds)
-        rows = state[:, None] + 0.5 * torch.einsum("hk,nkj->nhj", self.spline, knots.mean(0))
+        knots = self.actor(normal, place, verb, hand, seconds).mean(0)
+        if bool(verb[:, WAVE].any()):
+            knots = knots + verb[:, WAVE, None, None] * self.rhythm(normal, hand, self.actor.clock(seconds))
+        rows = state[:, None] + 0.5 * torch.einsum("hk,nkj->nhj", self.spline, knots)
         right = torch.where(needs > 0, self.chance(belief), torch.ones(1))
         understood = understood * sure
         return {"actions": rows, "confidence": understood * right, "understood": understood, "memory": belief,

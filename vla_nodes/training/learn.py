@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +151,19 @@ def reading_loss(model: SmallVla) -> Loss:
 # --- the actor
 
 
-def motions(field: motion.Motion, seed: int, number: int, count: int, batch: int) -> Iterator[dict[str, Tensor]]:
-    """States, tasks and the expert's chunks, made for this round."""
-    rng = np.random.default_rng([seed, 13, number])
+def motions(
+    field: motion.Motion, seed: int, number: int, count: int, batch: int, waving: bool = False
+) -> Iterator[dict[str, Tensor]]:
+    """States, tasks and the expert's chunks, made for this round; ``waving``: of that alone."""
+    rng = np.random.default_rng([seed, 16 if waving else 13, number])
     task = sampling.tasks(rng, count, len(field.postures.tops))
-    left, right = (sampling.loosen(rng, field, place) for place in sampling.arms(rng, field, task))
-    arms = left, right
+    if waving:
+        task = replace(task, verb=np.full(count, motion.WAVE, dtype=np.intp))
+    if waving:
+        arms = sampling.wavers(rng, field, task)
+    else:
+        left, right = (sampling.loosen(rng, field, place) for place in sampling.arms(rng, field, task))
+        arms = left, right
     waist = 0.008 * rng.normal(size=(count, 3))
     state = np.concatenate([waist, arms[0].q, arms[1].q], axis=1)
     rows = motion.with_waist(state, field.chunks(arms, task)[0]) - state[:, None]
@@ -174,6 +181,19 @@ def acting_loss(model: SmallVla) -> Loss:
         place = (b["top"] - model.place_mean) / model.place_std
         made = model.actor(model.normal(b["state"]), place, b["verb"], b["hand"], b["elapsed"])
         return nn.functional.smooth_l1_loss(made, (b["rows"] / 0.5)[None].expand_as(made), beta=0.03)
+
+    return loss
+
+
+def waving_loss(model: SmallVla) -> Loss:
+    """What the actor, as it is by now, leaves over."""
+
+    def loss(b: dict[str, Tensor]) -> Tensor:
+        state = model.normal(b["state"])
+        with torch.no_grad():
+            made = model.actor(state, torch.zeros_like(b["top"]), b["verb"], b["hand"], b["elapsed"]).mean(0)
+        made = made + model.rhythm(state, b["hand"], model.actor.clock(b["elapsed"]))
+        return nn.functional.smooth_l1_loss(made, b["rows"] / 0.5, beta=0.03)
 
     return loss
 

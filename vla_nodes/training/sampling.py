@@ -67,6 +67,20 @@ def arms(rng: np.random.Generator, motion: Motion, task: Task) -> tuple[Place, P
     return found[0], found[1]
 
 
+def wavers(rng: np.random.Generator, motion: Motion, task: Task) -> tuple[Place, Place]:
+    """Arms of which the one that waves is mostly there already."""
+    n = len(task.verb)
+    found = []
+    for side in (0, 1):
+        waves = (np.where(task.hand == EITHER, 1, task.hand) == side) & (rng.uniform(size=n) < 0.9)
+        share = np.where(rng.uniform(size=n) < 0.6, 1.0, rng.uniform(size=n))
+        still = np.where(rng.uniform(size=n) < 0.8, 0.0, share)
+        edge = np.where(waves, TO_WAVE, OUT).astype(np.intp)
+        place = motion.place(np.full(n, side), edge, np.where(waves, share, still), task.thing, task.elapsed)
+        found.append(_off(rng, loosen(rng, motion, place)))
+    return found[0], found[1]
+
+
 def loosen(rng: np.random.Generator, motion: Motion, place: Place) -> Place:
     """Half of the arms near the waving posture anywhere in the swing, whatever the clock says: as they arrive there."""
     loose = (place.edge == TO_WAVE) & (place.share > 0.7) & (rng.uniform(size=len(place.share)) < 0.5)

@@ -24,6 +24,8 @@ from vla_nodes.training.learn import Effort, Part
 #: One scale for all directions of a place, m, so that a variance means the same in each.
 PLACE_SCALE = 0.06
 HORIZON, STEP = 50, 0.02
+#: Rounds of waving, and moments in one.
+RHYTHM = 60, 8192
 #: Sentences that the reader is judged by.
 JUDGED = 2000
 
@@ -80,6 +82,7 @@ def train(robot: RobotModel, data: Dataset, effort: Effort, folder: Path, progre
     parts = {
         "reader": Part("reader", model.reader, effort.reader, effort.rate, folder, mark),
         "actor": Part("actor", model.actor, effort.actor, effort.rate, folder, mark),
+        "rhythm": Part("rhythm", model.rhythm, RHYTHM[0], effort.rate, folder, mark),
         "eyes": Part("eyes", model.eyes, effort.epochs, effort.rate, folder, mark),
     }
     for part in parts.values():
@@ -113,6 +116,9 @@ def _learn(model: SmallVla, parts: dict[str, Part], data: Dataset, effort: Effor
         field = motion.Motion(postures)
         parts["actor"].run(lambda r: learn.motions(field, seed, r, effort.motions, 512), effort.motions // 512,
                            learn.acting_loss(model), tell)  # fmt: skip
+        count = min(RHYTHM[1], effort.motions)
+        parts["rhythm"].run(lambda r: learn.motions(field, seed, r, count, 256, waving=True), count // 256,
+                            learn.waving_loss(model), tell)  # fmt: skip
 
     def sight() -> None:
         if parts["eyes"].done < effort.epochs:
