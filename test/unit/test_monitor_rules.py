@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safety_world import MONITOR, NAMES, ROBOT, UPPER, MonitorWorld, calm_health
+from robots import ARM_MJCF, arm_data, write_robot
+from safety_world import MONITOR, NAMES, ROBOT, UPPER, MonitorWorld, calm_health, calm_state
 
 from humanoid_core.environment import load_environment
 from humanoid_core.kinematics import Kinematics
+from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import GateStatus, JointCommand, Level, Posture, SourceHealth, TwinPrediction
 from safety_nodes.core.clearance import Clearance
 from safety_nodes.core.history import Trend
-from safety_nodes.core.types import Received, Verdict
+from safety_nodes.core.rules import non_finite, tilt
+from safety_nodes.core.types import Inputs, Received, Tick, Verdict
 
 
 @pytest.fixture
@@ -427,3 +431,18 @@ def test_calm_inputs_with_everything_connected_stay_safe() -> None:
             command=command(world, ROBOT.stand[UPPER]), prediction=prediction(world, math.nan, code=""),
             heard=(("ingest/robot_state", 2), ("vla/joint_command", 1)))
         assert verdict.level == Level.SAFE, verdict.cause
+
+
+def test_what_a_robot_has_no_sensor_for_is_not_missed(world: MonitorWorld, tmp_path: Path) -> None:
+    """An arm on a table has no feet and no IMU; a humanoid without one cannot be judged."""
+    arm = load_robot(write_robot(tmp_path, arm_data("mjcf", "arm.xml"), ARM_MJCF))
+    state = replace(calm_state(0), position=np.zeros(arm.n), velocity=np.zeros(arm.n), effort=np.zeros(arm.n),
+                    temperature=np.full(arm.n, np.nan), orientation=np.full(4, np.nan),
+                    angular_velocity=np.full(3, np.nan), linear_acceleration=np.full(3, np.nan),
+                    foot_force=np.full((2, 3), np.nan), battery_voltage=math.nan, battery_current=math.nan)
+    arm_tick = Tick(Inputs(0), 0, arm, MONITOR, world.memory, state)
+    assert non_finite.check(arm_tick) == tilt.check(arm_tick) == []
+    without = replace(ROBOT, sources={t: s for t, s in ROBOT.sources.items() if s.kind != "imu"}, imus=())
+    humanoid = replace(calm_state(0), orientation=np.full(4, np.nan))
+    found = non_finite.check(Tick(Inputs(0), 0, without, MONITOR, world.memory, humanoid))
+    assert [(f.subject, f.severity) for f in found] == [("orientation", 0.75)]

@@ -12,7 +12,7 @@ from safety_nodes.core.types import Finding, Tick
 
 
 def check(x: Tick) -> list[Finding]:
-    if x.state is None:
+    if x.state is None or (x.robot.base_fixed and not x.robot.imus):
         return []
     c = x.config
     tilt = attitude(x.robot).tilt(x.state)
