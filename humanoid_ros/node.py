@@ -185,6 +185,7 @@ def run(make: Callable[[], HumanoidNode]) -> int:
     sys.setswitchinterval(0.0005)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node: HumanoidNode | None = None
+    executor: SingleThreadedExecutor | None = None
     try:
         node = make()
         executor = SingleThreadedExecutor()
@@ -207,6 +208,10 @@ def run(make: Callable[[], HumanoidNode]) -> int:
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+        # Libraries in C++ complain about objects that outlive the interpreter.
+        node = executor = None
+        gc.unfreeze()
+        gc.collect()
     if _failure:
         print(f"EXCEPTION: this node ends because of an error in the program\n{_failure[0]}", file=sys.stderr,
               flush=True)
