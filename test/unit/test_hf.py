@@ -28,6 +28,7 @@ from vla_nodes.core.policy import Decision
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+safetensors_torch = pytest.importorskip("safetensors.torch")
 
 ELBOW, WRIST = "left_elbow_joint", "left_wrist_roll_joint"
 #: Turned by tests: what the model does instead of answering.
@@ -152,6 +153,16 @@ def test_a_checkpoint_that_is_not_whole_says_so(tiny: Callable[..., Loaded], tmp
     (tmp_path / "checkpoint" / "model.safetensors").unlink()
     backend = begun(loaded)
     assert "cannot be loaded" in refused(backend, "CONTRACT", 120.0).detail
+    backend.close()
+
+
+def test_a_checkpoint_without_all_weights_is_not_run_on_random_ones(tiny: Callable[..., Loaded],
+                                                                    tmp_path: Path) -> None:
+    loaded = tiny()
+    file = tmp_path / "checkpoint" / "model.safetensors"
+    safetensors_torch.save_file({"other": torch.zeros(1)}, file, metadata={"format": "pt"})
+    backend = begun(loaded)
+    assert "1 weights are missing, first step" in refused(backend, "CONTRACT", 120.0).detail
     backend.close()
 
 

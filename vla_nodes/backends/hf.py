@@ -87,8 +87,11 @@ class HfWire(Wire):
         tokens = self._options.head == "tokens"
         kind = transformers.AutoModelForImageTextToText if tokens else transformers.AutoModel
         try:
-            self._model = kind.from_pretrained(self._where, use_safetensors=True, **source).eval()
-            self._model.to(self._options.device)
+            model, said = kind.from_pretrained(self._where, use_safetensors=True, output_loading_info=True, **source)
+            missing = sorted(said["missing_keys"])
+            if missing:  # transformers fills them with random numbers
+                raise ValueError(f"{len(missing)} weights are missing, first {missing[0]}; export it again whole")
+            self._model = model.eval().to(self._options.device)
             if tokens or any((Path(self._where) / f).is_file() for f in ("processor_config.json", "tokenizer.json")):
                 self._processor = transformers.AutoProcessor.from_pretrained(self._where, **source)
         except Exception as error:  # transformers has many ways to say that a checkpoint is not whole
