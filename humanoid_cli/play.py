@@ -52,6 +52,8 @@ def play_command(
             raise BadInput(str(error)) from None
         finally:
             executor.shutdown()
+            if spinning.is_alive():
+                spinning.join(timeout=2.0)
             node.destroy_node()
             rclpy.shutdown(context=context)
     typer.echo(f"{sum(played.counts.values())} messages of {len(played.counts)} topics; the worst left "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from humanoid_core.robot import load_robot
 from humanoid_core.types import TwinStatus
 from humanoid_ros.watcher import Watcher, own_context
 from sim_nodes.core.plant import PlantParams
+
+HUMANOID_TWIN = str(Path(sys.executable).parent / "humanoid-twin")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def watcher(domain: int) -> Any:
 
 def test_the_graph_runs_from_a_recording_and_survives_its_loop(
         recording: Path, domain: int, watcher: Watcher, run_process: Callable[..., Any]) -> None:
-    run_process(["humanoid-twin", "up", "bag", "--bag", str(recording), "--set", "bag_player.loop=true"])
+    run_process([HUMANOID_TWIN, "up", "bag", "--bag", str(recording), "--set", "bag_player.loop=true"])
     wait_for(lambda: watcher.count("twin/state") > 1000, 40.0)
     last = watcher.latest("twin/state")
     assert last.status == TwinStatus.OK
@@ -54,12 +57,12 @@ def test_the_graph_runs_from_a_recording_and_survives_its_loop(
 
 def test_play_waits_for_listeners_and_says_who_is_missing(recording: Path, domain: int, tmp_path: Path) -> None:
     env = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
-    done = subprocess.run(["humanoid-twin", "play", str(recording), "--wait", "0.5", "--rate", "20"], env=env,
+    done = subprocess.run([HUMANOID_TWIN, "play", str(recording), "--wait", "0.5", "--rate", "20"], env=env,
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "nobody listens to" in done.stdout
     assert "imu/pelvis" in done.stdout
-    bad = subprocess.run(["humanoid-twin", "play", str(tmp_path / "none")], env=env, capture_output=True, text=True,
+    bad = subprocess.run([HUMANOID_TWIN, "play", str(tmp_path / "none")], env=env, capture_output=True, text=True,
                          timeout=60)
     assert bad.returncode == 2
     assert bad.stderr.count("\n") == 1

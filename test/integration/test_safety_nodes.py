@@ -110,7 +110,8 @@ def test_sensor_noise_and_moving_arms_raise_no_alarm(graph: Graph) -> None:
     seen = len(rig.heard["safety/status"])
 
     def disturb() -> bool:
-        rig.state_changes = {"velocity": rng.normal(0.0, 0.3, ROBOT.n), "effort": rng.normal(0.0, 2.0, ROBOT.n)}
+        # rad/s and N m; twenty times the velocity noise of the simulated robot's drives
+        rig.state_changes = {"velocity": rng.normal(0.0, 0.1, ROBOT.n), "effort": rng.normal(0.0, 2.0, ROBOT.n)}
         return len(rig.heard["safety/status"]) > seen + 500
 
     wait_for(disturb, 30, "five seconds of status")

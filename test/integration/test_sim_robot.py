@@ -258,7 +258,8 @@ def test_stepped_time_is_on_the_clock_and_a_seed_repeats_the_run(start: Start, w
         for messages in (*watcher.seen.values(), clock):
             messages.clear()
         robot = start("sim_robot", mode="stepped", speed=2.0, seed=seed)
-        watcher.spin_until(lambda: clock and clock[-1] > 4 * NS, "simulated time")
+        watcher.spin_until(lambda: clock and clock[-1] > 4 * NS and all(len(m) > 20 for m in watcher.seen.values()),
+                           "simulated time")
         robot.signal(signal.SIGINT)
         assert robot.wait() == 0
         watcher.spin_until(lambda: not watcher.node.count_publishers("/clock"), "the last message of this run")
@@ -299,7 +300,7 @@ def test_another_robot_by_parameter(start: Start, watcher: Watcher, tmp_path: Pa
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"robot": "g2"}, "known robots: g1"),
+        ({"robot": "g2"}, "known robots: biped12, g1, h1, t1"),
         ({"objects": "red cub"}, "did you mean 'cube'"),
         ({"physics_step": 0.002}, "must divide 0.005 s"),
         ({"imu_dropuot": 0.1}, "did you mean 'imu_dropout'"),
