@@ -25,7 +25,8 @@ _ORIGIN = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 class Near(NamedTuple):
     """Two things nearer than the cap. ``distance`` m, negative inside one another; ``approach`` m/s at which it
-    shrinks (0 when no velocity was given). ``second`` is an obstacle when ``obstacle``; ``margin`` to keep, m."""
+    shrinks along the contact's normal (0 when no velocity was given). ``second`` is an obstacle when ``obstacle``;
+    ``margin`` to keep, m."""
 
     first: str
     second: str
