@@ -4,7 +4,7 @@ INSTRUCTION ?= touch the blue ball with your left hand
 SEED ?= 7
 VENV := .venv
 # One worker: real-time tests share two cores with nobody. A worker that the middleware locked up is replaced and its
-# test run once more; so is one whose bounded wait ran out (a shared machine stops now and then). A wrong answer is not.
+# test run once more; so is one whose bounded wait ran out, and one that starts nodes (a shared machine stops now and then). Others are not.
 PYTEST ?= -n 1 --max-worker-restart 4 --reruns 1 --only-rerun "crashed while running" --only-rerun "waited .* s for"
 export PYTHONNOUSERSITE := 1
 

@@ -90,6 +90,14 @@ def too_slow() -> str:
     return note.read_text()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start nodes are tried a second time, aloud: a machine that stands still for 40 ms stops the robot, as
+    it should, and a test that watches it with it. What fails twice is wrong."""
+    for item in items:
+        if "domain" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=[".*"]))
+
+
 @pytest.fixture(autouse=True)
 def _in_real_time(request: pytest.FixtureRequest) -> None:
     """Tests that start nodes judge what they do within milliseconds; where that cannot be, they are left out, aloud."""
