@@ -17,7 +17,7 @@ PLAYED = [id for id, row in ROWS.items() if row.where != "graph"]
 #: One of each kind of injection; E5 asks whether everything is armed again after a reset.
 CLASSES = ("D1", "D1-imu", "D3", "D9", "D9-command", "C1", "C5-limit", "P1-monitor", "P1-gate", "P2-ingest", "P1-twin",
            "E0", "E6", "E8", "H2")
-#: Rows that do not pass, and why; each is to be mended, not to be forgotten: strict.
+#: Rows that do not pass, and why; each is to be mended, not to be forgotten.
 KNOWN: dict[str, str] = {
     **dict.fromkeys(("D1", "D4", "D5", "D6", "D9", "D9-inf", "D10", "D10-length", "D11"),
                     "50 ms, aim 40: silence of the state counts after 40 ms, seen at the next tick"),

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
+from humanoid_twin.msg import Permit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
@@ -15,6 +16,7 @@ from sensor_msgs.msg import Image, JointState
 
 from humanoid_core import types as t
 from humanoid_ros.convert import convertible, from_msg, to_msg
+from humanoid_ros.inbox import Letter
 
 STAMP = st.integers(0, 2**31 * 10**9 - 1)
 FLOAT = st.floats(width=32)
@@ -137,3 +139,11 @@ def test_an_empty_velocity_means_not_measured() -> None:
     sample = from_msg(JointState(name=["a"], position=[0.5]))
     assert sample.velocity.size == 0
     assert sample.position.tolist() == [0.5]
+
+
+def test_a_letter_that_is_damaged_or_says_the_unsayable_is_none() -> None:
+    """Received as bytes, read when somebody wants it: what cannot be read must not take the loop down."""
+    whole = serialize_message(Permit(level=1, scale=0.5))
+    assert Letter(whole, Permit, 0, b"").open().scale == 0.5
+    assert Letter(whole[: len(whole) // 2], Permit, 0, b"").open() is None
+    assert Letter(serialize_message(Permit(level=9)), Permit, 0, b"").open() is None
