@@ -50,7 +50,6 @@ class TwinSync(HumanoidNode):
         self._resets = 0
         self.advertise("twin/state", "twin/joint_states", "twin/prediction", "twin/health")
         self._measured = Polled(self, "ingest/robot_state")
-        self._spacing_ns = round(self.core.config.spacing_ms * MS)
         self._commands, self._health = Polled(self, "robot/joint_command"), Polled(self, "ingest/sensor_health")
         self._permits = Polled(self, "safety/permit")
         self.subscribe("vla/action_chunk", self._on_chunk)
@@ -80,8 +79,7 @@ class TwinSync(HumanoidNode):
 
     def _due(self, data: bytes) -> bool:
         """Whether the core would use it; decided by the stamp before anything else is read."""
-        at_ns, last = stamp_ns(data), self.core.latest
-        return last is None or not 0 < at_ns - last.stamp_ns < self._spacing_ns
+        return self.core.due(stamp_ns(data))
 
     def _on_state(self, state: RobotState) -> None:
         with self._lock:

@@ -25,7 +25,7 @@ from twin_nodes.core.twin import TwinConfig, TwinCore
 
 ROBOT = load_robot("g1")
 ELBOW = ROBOT.index("left_elbow_joint")
-CONFIG = TwinConfig(position_noise=2e-3, velocity_noise=0.05, spacing_ms=0.0)
+CONFIG = TwinConfig(position_noise=2e-3, velocity_noise=0.05, cell_ms=0.0)
 Heard = list[tuple[Any, int]]
 
 

@@ -27,10 +27,8 @@ class Moment:
 class Track:
     """A pure function of the moment before and the measurement."""
 
-    def __init__(self, robot: RobotModel, estimator: JointEstimator, contact_share: float,
-                 spacing_ns: int) -> None:
-        """``spacing_ns``: least time between two updates of the base."""
-        self.robot, self.estimator, self._spacing_ns = robot, estimator, spacing_ns
+    def __init__(self, robot: RobotModel, estimator: JointEstimator, contact_share: float) -> None:
+        self.robot, self.estimator = robot, estimator
         self.kinematics = Kinematics(robot)
         self.base = BaseEstimator(robot, self.kinematics, contact_share)
         self._legs = self._joints_of_feet()
@@ -40,17 +38,13 @@ class Track:
 
     def step(self, before: Moment | None, state: RobotState) -> Moment:
         base = None if before is None else before.base
-        # The base is worked out at half the joints' rate: a whole body moves slower, and it is what costs most.
-        due = before is None or state.stamp_ns - before.base.stamp_ns >= self._spacing_ns
-        attitude = self.base.attitude(state) if due or before is None else before.attitude
+        attitude = self.base.attitude(state)
         contact = self.base.contacts(base, state, attitude)
         position = state.position - self.offset
         m = JointInput(state.stamp_ns, position, state.velocity, self._effort(state), attitude.gravity,
                        self._standing(contact[0], contact[1]), self._usable(state))
         joints = self.estimator.advance(None if before is None else before.joints, m)
-        if due or base is None:
-            base = self.base.update(base, state, attitude, contact, joints.q, joints.v)
-        return Moment(joints, base, attitude, m)
+        return Moment(joints, self.base.update(base, state, attitude, contact, joints.q, joints.v), attitude, m)
 
     def describe(self, moment: Moment, state: RobotState) -> BaseEstimate:
         return self.base.describe(moment.base, state, moment.attitude, moment.joints.q, moment.joints.v)

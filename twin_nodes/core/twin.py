@@ -35,8 +35,8 @@ from twin_nodes.core.track import Moment, Track
 
 @dataclass(frozen=True)
 class TwinConfig:
-    """SI units; times in ms. ``spacing_ms``: of states closer together than this the later ones are left out: of 200
-    a second every second one is used, of slower ones each. A step costs what the rest of the robot's computer needs."""
+    """SI units; times in ms. ``cell_ms``: of the states whose stamps lie in one cell of this length the first is used:
+    of 200 a second every second one, of slower ones each. A step costs what the rest of the robot's computer needs."""
 
     stale_ms: float = 40.0
     position_noise: float = 5e-4
@@ -46,7 +46,7 @@ class TwinConfig:
     history_ms: float = 1000.0
     ring_ms: float = 500.0
     clock_reset_ms: float = 100.0
-    spacing_ms: float = 7.5
+    cell_ms: float = 10.0
 
     def estimator(self) -> EstimatorConfig:
         return EstimatorConfig(self.position_noise, self.velocity_noise, self.effort_noise)
@@ -55,6 +55,8 @@ class TwinConfig:
         return DiagnosisConfig(self.position_noise, self.velocity_noise, self.effort_noise)
 
 
+#: States closer together than this share of a cell, in one cell, are one too many.
+SAME_CELL = 0.75
 #: Share of a new innovation in the running mean of the quality score.
 SHARE = 0.05
 #: How long an anomaly of a joint that is over is still told, so that nobody who listens at 10 Hz misses it.
@@ -82,7 +84,7 @@ class TwinCore:
         c = self.config
         self.drives = Drives(robot, round(2.0 * c.ring_ms * MS))
         self.estimator = JointEstimator(robot, c.estimator(), self.drives)
-        self.track = Track(robot, self.estimator, c.contact_share, round(c.spacing_ms * MS))
+        self.track = Track(robot, self.estimator, c.contact_share)
         self.kinematics = self.track.kinematics
         check_model(robot, self.kinematics.model)
         self.ring: Ring[RobotState, Moment] = Ring(self.track.step, round(c.ring_ms * MS))
@@ -94,7 +96,7 @@ class TwinCore:
         self.identification = Identification(robot, self.diagnosis.arms)
         self.calibration = Calibration(robot, self.diagnosis, self.identification)
         self.health = Health(robot)
-        self._spacing_ns = round(self.config.spacing_ms * MS)
+        self._cell_ns = max(round(self.config.cell_ms * MS), 1)
         self.revision = self.model_revision = 0
         self.quality, self._trend = Quality(0.0, 0.0, 0.0, 0.0), Trend()
         self.estimate: Estimate | None = None
@@ -122,7 +124,7 @@ class TwinCore:
             self._restart(last.stamp_ns - state.stamp_ns)
             last = None
         code = self._refusal(state)
-        if code or (last is not None and 0 < state.stamp_ns - last.stamp_ns < self._spacing_ns):
+        if code or not self.due(state.stamp_ns):
             return None
         code = self.ring.add(state)
         if code:
@@ -135,9 +137,17 @@ class TwinCore:
         self.delays[JOINTS].add(state.stamp_ns, now_ns)
         if newest:
             self._hear(state, moment, now_ns)
-        due = self._state is None or self._state.status != TwinStatus.OK or last is None or not newest \
-            or moment.base.stamp_ns == state.stamp_ns
-        return self._keep(self._twin(moment, now_ns)) if due else None
+        return self._keep(self._twin(moment, now_ns))
+
+    def due(self, stamp_ns: int) -> bool:
+        """Whether a state of this capture time is used. Cells of the stamp, not the distance to the last one used, so
+        that a lost or a late state changes the choice for one cell and not for good, and a replay chooses as live. Of
+        a source as slow as the cells each is used, wherever its jitter puts it."""
+        if self.latest is None:
+            return True
+        last_ns = self.latest.stamp_ns
+        return stamp_ns // self._cell_ns != last_ns // self._cell_ns \
+            or not 0 < stamp_ns - last_ns < SAME_CELL * self._cell_ns
 
     def on_command(self, command: JointCommand) -> str:
         """What was sent to the robot; the reason code when it cannot be used. It acts its path's delay later."""

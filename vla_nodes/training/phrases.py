@@ -5,7 +5,7 @@ A held-out paraphrase is a sentence pattern that training never shows; its words
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -155,18 +155,25 @@ def any_task(rng: np.random.Generator) -> Task:
     hand = str(rng.choice(("left", "right", "either"), p=(0.38, 0.38, 0.24)))
     if verb in ("wave", "raise", "rest"):
         return Task(verb, hand="either" if verb == "rest" else hand)
-    colour, kind = str(rng.choice(tuple(_COLOURS))), str(rng.choice(tuple(_KINDS)[:3]))
+    task = _any_thing(rng, Task(verb, hand=hand))
     partial = rng.uniform()
     if partial < 0.12:
-        return Task(verb, colour, "", hand)
-    return Task(verb, "", kind, hand) if partial < 0.2 else Task(verb, colour, kind, hand)
+        return replace(task, kind="")
+    return replace(task, colour="") if partial < 0.2 else task
+
+
+def _any_thing(rng: np.random.Generator, task: Task) -> Task:
+    """The same task with one of the nine things."""
+    return replace(task, colour=str(rng.choice(tuple(_COLOURS))), kind=str(rng.choice(tuple(_KINDS)[:3])))
 
 
 def strange(rng: np.random.Generator) -> str:
     """A sentence that asks for nothing this policy can do."""
     task = any_task(rng)
     task = Task("touch" if rng.uniform() < 0.5 else "point", task.colour, task.kind, task.hand)
-    thing = _object(task, rng) if task.colour or task.kind else "red cube"
+    if not task.colour and not task.kind:  # no thing may stand in more of these sentences than the others
+        task = _any_thing(rng, task)
+    thing = _object(task, rng)
     kind = rng.integers(8)
     if kind == 0:
         text = str(rng.choice(_STRANGE))
@@ -183,7 +190,7 @@ def strange(rng: np.random.Generator) -> str:
     elif kind == 4:
         text = f"the {thing}{_at_end(task, rng)}"
     elif kind == 5:
-        other = _object(Task("touch", str(rng.choice(tuple(_COLOURS))), str(rng.choice(tuple(_KINDS)[:3]))), rng)
+        other = _object(_any_thing(rng, task), rng)
         text = f"{rng.choice(('touch', 'point at'))} the {thing} and the {other}{_at_end(task, rng)}"
         if other == thing:
             text = "touch both things"
