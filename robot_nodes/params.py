@@ -27,7 +27,7 @@ class UnitreeParams:
     rate: float = param(100.0, "frames to the robot", "Hz", low=20.0, high=500.0)
     engage_time: float = param(1.0, "from the onboard controller's posture to ours", "s", low=0.1, high=30.0)
     release_time: float = param(3.0, "and back", "s", low=0.1, high=30.0)
-    command_timeout: float = param(0.05, "silence of robot/joint_command before the pose is held", "s", low=0.01,
+    command_timeout: float = param(0.045, "silence of robot/joint_command before the pose is held", "s", low=0.01,
                                    high=1.0)
     hold_time: float = param(5.0, "further silence before the pose is let go", "s", low=0.0, high=3600.0)
     state_timeout: float = param(0.04, "silence of lowstate before nothing new is done", "s", low=0.005, high=1.0)
@@ -73,7 +73,7 @@ class ControlParams:
     rate: float = param(100.0, "set-points a second", "Hz", low=20.0, high=500.0)
     lead: float = param(0.03, "trajectory: time from a set-point's publication to when it shall be reached", "s",
                         low=0.005, high=1.0)
-    command_timeout: float = param(0.05, "silence of robot/joint_command before the pose is held", "s", low=0.01,
+    command_timeout: float = param(0.045, "silence of robot/joint_command before the pose is held", "s", low=0.01,
                                    high=1.0)
     state_timeout: float = param(0.1, "silence of joint_states before the pose is held", "s", low=0.01, high=1.0)
     jump: float = param(0.3, "largest distance of the first set-point from the measured pose", "rad", low=0.01,

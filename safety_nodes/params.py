@@ -117,7 +117,7 @@ class GateParams:
     environment: str = param("", "what stands around: a name in config/environments or a path, '' for nothing")
     self_margin: float = param(0.001, "links keep this far from one another", "m", low=0.0, high=0.05)
     rate: float = param(100.0, "ticks and commands per second", "Hz", low=50.0, high=1000.0)
-    state_timeout: float = param(0.04, "silence of ingest/robot_state that stops motion", "s", low=0.005, high=0.1)
+    state_timeout: float = param(0.025, "silence of ingest/robot_state that stops motion", "s", low=0.005, high=0.1)
     state_max_age: float = param(0.04, "age of the joint sample that stops motion", "s", low=0.005, high=0.1)
     command_max_age: float = param(0.06, "age of a policy's command", "s", low=0.01, high=0.2)
     command_future: float = param(0.02, "how far ahead of now a command may be stamped", "s", low=0.001, high=0.1)

@@ -65,6 +65,7 @@ class SimRobot(HumanoidNode):
         self._pace = Pace(TICK_NS)
         self._stamps = EvenStamps(TICK_NS)
         self._next_truth_ns = self._next_picture_ns = 0
+        self._told = self.plant.active  # a fallback is told at once
         self._frames = frames(robot)
         # /clock is not a topic of one robot, so it stands outside the table and outside a namespace.
         # Reliable serves readers of both kinds.
@@ -154,8 +155,8 @@ class SimRobot(HumanoidNode):
             if self.params.own_clock:
                 stamp_ns = now_ns + CLOCK_START
             out = self.sensors.tick(now_ns, stamp_ns)
-            if now_ns >= self._next_truth_ns:
-                self._next_truth_ns = now_ns + 50 * MS
+            if now_ns >= self._next_truth_ns or plant.active != self._told:
+                self._next_truth_ns, self._told = now_ns + 50 * MS, plant.active
                 out.append(("sim/truth", self.truth.read(self._pace.factor)))
             if self._camera is not None and now_ns >= self._next_picture_ns:
                 self._next_picture_ns += self._picture_ns

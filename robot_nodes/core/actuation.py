@@ -53,7 +53,7 @@ class ActuationConfig:
     weight_motor: int = 29
     engage_ns: int = NS
     release_ns: int = 3 * NS
-    command_timeout_ns: int = NS // 20
+    command_timeout_ns: int = 45 * NS // 1000
     hold_ns: int = 5 * NS
     state_timeout_ns: int = NS // 25
     lost_ns: int = NS

@@ -24,7 +24,7 @@ CATCH_UP = 1.5
 class FollowerConfig:
     """Times in ns; ``jump`` rad: how far a first set-point may lie from the measured pose."""
 
-    command_timeout_ns: int = 50 * MS
+    command_timeout_ns: int = 45 * MS
     state_timeout_ns: int = 100 * MS
     jump: float = 0.3
 

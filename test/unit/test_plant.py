@@ -77,7 +77,7 @@ def test_silence_leads_to_hold_then_damp_and_it_keeps_standing(plant: Plant) -> 
     for _ in range(60):
         plant.command(command())
         plant.step(4)
-    plant.step(15)
+    plant.step(13)
     assert plant.active == Mode.RUN
     plant.step(2)
     assert (plant.active, plant.reason) == (Mode.HOLD, "NO_COMMAND")
