@@ -26,7 +26,7 @@ def train_command(
     pictures: Annotated[int, typer.Option(min=16, max=1_000_000, help="Moments with a picture.")] = 12000,
     epochs: Annotated[int, typer.Option(min=1, max=1000, help="Times that every picture is learned from.")] = 12,
     rounds: Annotated[int, typer.Option(min=1, max=10000, help="Rounds of 20480 moments of motion.")] = 240,
-    sentences: Annotated[int, typer.Option(min=1, max=10000, help="Rounds of 6000 sentences.")] = 16,
+    sentences: Annotated[int, typer.Option(min=1, max=10000, help="Rounds of 6000 sentences.")] = 40,
     places: Annotated[int, typer.Option(min=8, max=20000, help="Places that the expert solves for.")] = PLACES,
     threads: Annotated[int, typer.Option(min=1, max=2, help="2: eyes and motion learn at the same time.")] = 2,
     json: Annotated[
@@ -62,6 +62,7 @@ def train_command(
                    f"--places {places} --threads {threads}")  # fmt: skip
         seconds, busy = clock.stop()
         run = {
+            "runs": clock.runs,
             "seconds": seconds,
             "processor_seconds": busy,
             "threads": threads,
@@ -113,18 +114,20 @@ class _learn_bar(_data_bar):
 
 
 class _Clock:
-    """Wall and processor seconds of all runs that led here, kept in the folder; also of one that was interrupted."""
+    """Wall and processor seconds and the number of all runs that led here, kept in the folder; also of one that was
+    interrupted, unless it was killed."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "seconds"
-        self._before = [float(x) for x in self._file.read_text().split()] if self._file.is_file() else [0.0, 0.0]
+        wall, busy, runs = map(float, self._file.read_text().split()) if self._file.is_file() else (0.0, 0.0, 0.0)
+        self._before, self.runs = (wall, busy), int(runs) + 1
         self._began = time.monotonic()
 
     def stop(self) -> tuple[float, float]:
         now = time.monotonic() - self._began, time.process_time()
         wall, busy = (before + more for before, more in zip(self._before, now, strict=True))
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_text(f"{wall:.1f} {busy:.1f}\n")
+        self._file.write_text(f"{wall:.1f} {busy:.1f} {self.runs}\n")
         return wall, busy
 
 

@@ -56,6 +56,10 @@ def check(folder: Path) -> str:
     return digest
 
 
+def _runs(count: int) -> str:
+    return "one run" if count == 1 else f"{count} runs, each going on where the one before stopped"
+
+
 def _card(log: dict[str, Any], size: int) -> str:
     recipe, effort, c, r, run = log["recipe"], log["effort"], log["calibration"], log["reading"], log["run"]
     bins = "\n".join(f"| {said:.2f} | {right:.2f} | {count} |" for said, right, count in c["bins"])
@@ -83,7 +87,8 @@ a hand, and return to rest. It was trained in simulation only, on this suite's t
 | pictures | {(recipe["shards"] - recipe["held"]) * recipe["frames"]} for training, {c["moments"]} held out |
 | motion | {effort["actor"]} rounds of {effort["motions"]} moments |
 | sentences | {effort["reader"]} rounds of {effort["sentences"]} |
-| time | {run["seconds"] / 60:.0f} min, of which {run["processor_seconds"] / 60:.0f} min computing; {run["processor"]} |
+| time | {run["seconds"] / 60:.0f} min in {_runs(run["runs"])}, {run["processor_seconds"] / 60:.0f} min of processor; \
+{run["processor"]} |
 
 ## Held out from training
 

@@ -34,9 +34,9 @@ THINGS = tuple((c, k) for c in COLOURS[:3] for k in ("cube", "cylinder", "ball")
 class Effort:
     """Rounds of each part; samples in a round of reader and actor; ``epochs`` over the pictures."""
 
-    reader: int = 30
+    reader: int = 40
     actor: int = 240
-    epochs: int = 14
+    epochs: int = 12
     sentences: int = 6000
     motions: int = 20480
     batch: int = 64

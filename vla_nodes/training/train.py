@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +78,7 @@ def train(robot: RobotModel, data: Dataset, effort: Effort, folder: Path, progre
     recipe, postures = data.recipe, data.postures()
     torch.use_deterministic_algorithms(True)
     model = build(robot, recipe.seed, postures, recipe.width, recipe.height)
-    mark = hashlib.sha256(json.dumps([asdict(effort), data.fingerprint]).encode()).hexdigest()
-    parts = {
-        "reader": Part("reader", model.reader, effort.reader, effort.rate, folder, mark),
-        "actor": Part("actor", model.actor, effort.actor, effort.rate, folder, mark),
-        "rhythm": Part("rhythm", model.rhythm, RHYTHM[0], effort.rate, folder, mark),
-        "eyes": Part("eyes", model.eyes, effort.epochs, effort.rate, folder, mark),
-    }
+    parts = _parts(model, effort, data.fingerprint, folder)
     for part in parts.values():
         part.restore()
     _learn(model, parts, data, effort, postures, progress, threads)
@@ -99,6 +93,22 @@ def train(robot: RobotModel, data: Dataset, effort: Effort, folder: Path, progre
     note(f"sentences: held-out paraphrases {reading.held_out:.1%}, seen {reading.seen:.1%} understood rightly; strange "
          f"ones refused {reading.refused:.1%} ({JUDGED} each)")  # fmt: skip
     return Trained(model, calibration, reading, {k: p.losses for k, p in parts.items()})
+
+
+def _parts(model: SmallVla, effort: Effort, fingerprint: str, folder: Path) -> dict[str, Part]:
+    """A part's state belongs to what that part learns from, so that one can be learned anew without the others."""
+    rows: dict[str, tuple[int, tuple[object, ...]]] = {
+        "reader": (effort.reader, (effort.sentences,)),
+        "actor": (effort.actor, (effort.motions,)),
+        "rhythm": (RHYTHM[0], (RHYTHM[1], effort.actor, effort.motions)),  # it learns what the actor leaves over
+        "eyes": (effort.epochs, (effort.batch,)),
+    }
+    parts = {}
+    for name, (rounds, more) in rows.items():
+        text = json.dumps([name, rounds, *more, effort.rate, fingerprint])
+        mark = hashlib.sha256(text.encode()).hexdigest()
+        parts[name] = Part(name, getattr(model, name), rounds, effort.rate, folder, mark)
+    return parts
 
 
 def _learn(model: SmallVla, parts: dict[str, Part], data: Dataset, effort: Effort, postures: Postures,
