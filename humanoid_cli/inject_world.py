@@ -105,7 +105,7 @@ class GraphWorld:
     # --- what can be done
 
     def fault(self, name: str, target: str, value: float, seconds: float) -> None:
-        request = SetFault.Request(fault=name, target=target, value=value, duration=seconds)
+        request = SetFault.Request(fault=name, target=target, value=float(value), duration=float(seconds))
         _served(self.speaker.call(SetFault, "sim/set_fault", request), "sim/set_fault")
 
     def push(self, link: str, impulse: tuple[float, float, float]) -> None:
