@@ -2,6 +2,7 @@
 PYTHON ?= python3
 INSTRUCTION ?= touch the blue ball with your left hand
 SEED ?= 7
+POLICY ?= classical
 VENV := .venv
 # One worker: real-time tests share two cores with nobody. A worker that the middleware locked up is replaced and its
 # test run once more; so is one whose bounded wait ran out, and one that starts nodes (a shared machine stops now and then). Others are not.
@@ -11,7 +12,7 @@ export PYTHONNOUSERSITE := 1
 .PHONY: demo test env env-dev lint docs clean
 
 demo: env
-	@$(VENV)/bin/humanoid-twin demo --instruction "$(INSTRUCTION)" --seed $(SEED)
+	@$(VENV)/bin/humanoid-twin demo --instruction "$(INSTRUCTION)" --seed $(SEED) --policy "$(POLICY)"
 
 test: env-dev lint
 	@$(VENV)/bin/python -m pytest $(PYTEST)

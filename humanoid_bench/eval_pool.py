@@ -6,6 +6,7 @@ how many workers there are. Ray takes the cluster that RAY_ADDRESS names, or sta
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from humanoid_bench.eval_episode import Result, run_episode
@@ -44,6 +46,16 @@ class Candidate:
     server: str = ""
     kind: str = "full"
     timeout: float = 25.0
+
+
+def weights_of(candidate: Candidate, robot: RobotModel) -> str:
+    """sha256 of the weights that a candidate loads from a folder, as its card has it (of several files: of their
+    hashes in the order of their names); '' for a server, a hub name and the classical policy. Raises ContractError."""
+    if candidate.policy == "classical" or candidate.server:
+        return ""
+    files = sorted(Path(load_contract(candidate.policy, robot).checkpoint or ".").glob("*.safetensors"))
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
 
 
 def make_policy(candidate: Candidate, robot: RobotModel) -> Backend:

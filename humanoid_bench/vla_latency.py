@@ -192,15 +192,9 @@ def in_the_graph(policy: str, tasks: int = 3, seconds: float = 25.0) -> dict[str
     from humanoid_cli.demo import DemoOptions, run_task
     from humanoid_cli.eval_graph import DEFAULT
 
-    settings: tuple[str, ...] = ()
-    if policy != "classical":
-        from vla_nodes.core.contract import load_contract
-
-        backend = load_contract(policy, load_robot("g1")).terms.backend
-        settings = f"vla_policy.backend={backend}", f"vla_policy.policy={policy}"
     thinking, capture, cores = [], [], []
     for k in range(tasks):
-        options = DemoOptions(DEFAULT[k % len(DEFAULT)][0], seed=7 + k, seconds=seconds, settings=settings,
+        options = DemoOptions(DEFAULT[k % len(DEFAULT)][0], seed=7 + k, seconds=seconds, policy=policy,
                               pictures=False, record=False)  # fmt: skip
         result, _, _ = run_task(options, lambda *_: None, lambda *_: None, lambda: False)
         if result.record.not_ready:

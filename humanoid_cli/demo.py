@@ -38,7 +38,7 @@ LINES = 4
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What `demo` and `eval` can be told."""
+    """What `demo` and `eval` can be told. ``policy``: classical, or a contract by name or path."""
 
     instruction: str
     seed: int = 7
@@ -47,6 +47,7 @@ class DemoOptions:
     graph: str = "sim"
     robot: str | None = None
     settings: tuple[str, ...] = ()
+    policy: str = "classical"
     pictures: bool = True
     record: bool = True
 
@@ -112,7 +113,21 @@ def graph_of(options: DemoOptions) -> Graph:
     given: dict[str, Any] = {"robot": options.robot} if options.robot is not None else {}
     if "seed" in known:
         given["seed"] = options.seed
-    return load_graph(options.graph, given, [parse_setting(s) for s in options.settings])
+    settings = *policy_settings(options), *options.settings
+    return load_graph(options.graph, given, [parse_setting(s) for s in settings])
+
+
+def policy_settings(options: DemoOptions) -> tuple[str, ...]:
+    """The settings of vla_policy that make it follow a contract; refuses one that does not fit the robot."""
+    if options.policy == "classical":
+        return ()
+    from vla_nodes.core.contract import ContractError, load_contract
+
+    try:
+        loaded = load_contract(options.policy, load_robot(options.robot or "g1"))
+    except ContractError as error:
+        raise BadInput(str(error)) from None
+    return f"vla_policy.backend={loaded.terms.backend}", f"vla_policy.policy={loaded.file.resolve()}"
 
 
 class NodeLog:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from humanoid_bench.eval_episode import Result
 from humanoid_bench.eval_figures import all_figures, name_of
 from humanoid_bench.eval_log import Log, key
 from humanoid_bench.eval_plots import write_plots
-from humanoid_bench.eval_pool import Candidate, EvalError, make_policy, run_all
+from humanoid_bench.eval_pool import Candidate, EvalError, make_policy, run_all, weights_of
 from humanoid_bench.eval_tasks import BASE, PERTURBED, SPLITS, Spec, plan
 from humanoid_cli.errors import BadInput
 from humanoid_cli.figures import Figure, check_writable, write_figures
@@ -23,6 +23,7 @@ from vla_nodes.core.contract import ContractError
 from vla_nodes.core.postures import PostureError
 
 BASELINE = "classical"
+LOG = "episodes.jsonl"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class EvalOptions:
     out: Path = Path("out/eval")
     at_least: float = 0.0
     resume: bool = False
+    report: bool = False
 
 
 def splits_of(perturb: str, splits: str = "") -> tuple[str, ...]:
@@ -63,25 +65,27 @@ def evaluate(options: EvalOptions, json: Path | None, console: Console | None = 
     console = console or Console(highlight=False)
     splits = splits_of(options.perturb, options.splits)
     check_writable(json)
-    check_writable(options.out / "episodes.jsonl")
-    policies = [options.policy] + ([BASELINE] if options.baseline and options.policy != BASELINE else [])
-    if not options.resume:
-        (options.out / "episodes.jsonl").write_text("")
-    results: dict[str, list[Result]] = {}
-    for policy in policies:
-        candidate = Candidate(policy, options.robot, options.server if policy == options.policy else "", options.house,
-                              options.timeout)
-        results[Path(policy).stem] = _run(candidate, splits, options, console)
+    candidates = [Candidate(options.policy, options.robot, options.server, options.house, options.timeout)]
+    if options.baseline and options.policy != BASELINE:
+        candidates.append(replace(candidates[0], policy=BASELINE, server=""))
+    if options.report:
+        results, splits = _logged(candidates, options)
+    else:
+        check_writable(options.out / LOG)
+        if not options.resume:
+            (options.out / LOG).write_text("")
+        results = {Path(c.policy).stem: _run(c, splits, options, console) for c in candidates}
     mine, *others = results
     figures = all_figures(results[mine], splits)
     for _ in others:
         figures |= all_figures(results[BASELINE], splits, "baseline_")
     console.print(table(results, splits, figures))
     written = write_plots(options.out, results, splits)
-    about = {"policy": options.policy, "seed": options.seed, "house": options.house, "episodes_per_split":
-             options.episodes}  # fmt: skip
+    counts = {split: sum(r.split == split for r in results[mine]) for split in splits}
+    about = {"policy": options.policy, "weights": _weights(candidates[0]), "seed": options.seed,
+             "house": options.house, "episodes": counts}  # fmt: skip
     write_figures(json, figures, **about)
-    console.print(f"written to {options.out}/: episodes.jsonl, {', '.join(written)}")
+    console.print(f"written to {options.out}/: {'' if options.report else f'{LOG}, '}{', '.join(written)}")
     share = figures.get("success")
     return 1 if figures["falls"].value or (share is not None and float(share.value) < options.at_least) else 0
 
@@ -89,7 +93,7 @@ def evaluate(options: EvalOptions, json: Path | None, console: Console | None = 
 def _run(candidate: Candidate, splits: Sequence[str], options: EvalOptions, console: Console) -> list[Result]:
     _check(candidate)
     specs = [spec for split in splits for spec in plan(split, options.episodes, options.seed)]
-    log = Log(options.out / "episodes.jsonl", candidate)
+    log = Log(options.out / LOG, candidate, _weights(candidate))
     known = log.read() if options.resume else {}
     missing = [spec for spec in specs if key(spec) not in known]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -106,6 +110,30 @@ def _run(candidate: Candidate, splits: Sequence[str], options: EvalOptions, cons
             raise BadInput(str(error)) from None
     found = known | {key(spec): result for spec, result in zip(missing, fresh, strict=True)}
     return [found[key(spec)] for spec in specs]
+
+
+def _logged(candidates: Sequence[Candidate], options: EvalOptions) -> tuple[dict[str, list[Result]], tuple[str, ...]]:
+    """The episodes that earlier evaluations left, as many as there are, and their splits; of those asked for, if any
+    are. Refuses a folder without one of the first candidate."""
+    file = options.out / LOG
+    asked = splits_of(options.perturb, options.splits) if options.splits or options.perturb != "none" else SPLITS
+    results = {}
+    for candidate in candidates:
+        found = [r for r in Log(file, candidate, _weights(candidate)).read().values() if r.split in asked]
+        if found:
+            results[Path(candidate.policy).stem] = found
+        elif not results:
+            raise BadInput(f"--report: {file}: no episodes of '{candidate.policy}', house {candidate.kind}, timeout "
+                           f"{candidate.timeout:g} s, in {', '.join(asked)}")  # fmt: skip
+    there = {result.split for result in next(iter(results.values()))}
+    return results, tuple(split for split in SPLITS if split in there)
+
+
+def _weights(candidate: Candidate) -> str:
+    try:
+        return weights_of(candidate, load_robot(candidate.robot))
+    except ContractError as error:
+        raise BadInput(str(error)) from None
 
 
 def _check(candidate: Candidate) -> None:

@@ -32,6 +32,8 @@ def eval_command(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write machine and figures to FILE.")]
     = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the episodes that are in the folder already.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Run nothing: table, figures and plots of the episodes that "
+                                         "are in the folder.")] = False,
     at_least: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Share of successes below which the exit "
                                                    "code is 1; default 0, with --graph 0.85.")] = None,
     graph: Annotated[bool, typer.Option("--graph", help="The real graph in real time instead: --seeds x "
@@ -47,7 +49,7 @@ def eval_command(
         from humanoid_cli.eval_graph import evaluate as run_graph
 
         raise typer.Exit(run_graph(seeds or "1-5", instruction or [], timeout if timeout != 25.0 else 40.0, out, json,
-                                   robot, tuple(settings or ()), 0.85 if at_least is None else at_least))
+                                   robot, tuple(settings or ()), 0.85 if at_least is None else at_least, policy))
     for name, given in (("--seeds", seeds), ("--instruction", instruction), ("--set", settings)):
         if given:
             raise BadInput(f"eval: {name} {given} is for the real graph; add --graph")
@@ -57,5 +59,5 @@ def eval_command(
 
     count = workers or len(os.sched_getaffinity(0))
     options = EvalOptions(policy, episodes, seed, perturb, splits, robot or "g1", server, house, timeout, count, ray,
-                          baseline, out, at_least or 0.0, resume)
+                          baseline, out, at_least or 0.0, resume, report)
     raise typer.Exit(evaluate(options, json))

@@ -42,17 +42,17 @@ def plan(seeds: list[int], instructions: list[str]) -> list[tuple[int, str]]:
 
 
 def evaluate(seeds: str, instructions: list[str], seconds: float, out: Path, json: Path | None, robot: str | None,
-             settings: tuple[str, ...], at_least: float) -> int:
+             settings: tuple[str, ...], at_least: float, policy: str = "classical") -> int:
     """0: the share of successes is at least `at_least` and the robot never fell; 1 otherwise."""
     runs = plan(parse_seeds(seeds), instructions)
     check_writable(json)
-    graph_of(DemoOptions("check", robot=robot, settings=settings))
+    graph_of(DemoOptions("check", robot=robot, settings=settings, policy=policy))
     console = Console(highlight=False)
     results: list[Result] = []
     with stop_on_signals() as stop:
         for number, (seed, text) in enumerate(runs, start=1):
             options = DemoOptions(text, seed=seed, out=out / f"{number:02d}", seconds=seconds, robot=robot,
-                                  settings=settings, pictures=False, record=False)
+                                  settings=settings, policy=policy, pictures=False, record=False)
             result, _, _ = run_task(options, lambda *_: None, lambda *_: None, stop.is_set)
             if stop.is_set():
                 break
@@ -64,7 +64,7 @@ def evaluate(seeds: str, instructions: list[str], seconds: float, out: Path, jso
         return 130
     console.print(summary(results))
     rows = eval_figures(results, at_least)
-    write_figures(json, rows, runs=[
+    write_figures(json, rows, policy=policy, runs=[
         {"seed": r.options.seed, "instruction": r.options.instruction, "success": r.outcome.success,
          "code": r.outcome.code, "reason": r.outcome.reason, "distance": r.outcome.distance,
          "seconds": r.figures["task_seconds"].value, "cores": r.figures["graph_cores"].value,

@@ -87,6 +87,8 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Longest time for the task.")] = 40.0,
     graph: Annotated[str, typer.Option(help="The graph to run.")] = "sim",
     robot: Robot = None,
+    policy: Annotated[str, typer.Option(help="classical, or a policy contract: a name in config/policies, such as "
+                                        "g1_small, or a path.")] = "classical",
     settings: Settings = None,
     pictures: Annotated[bool, typer.Option(help="Write pictures, video and report.")] = True,
     record: Annotated[bool, typer.Option(help="Record a bag.")] = True,
@@ -96,7 +98,7 @@ def demo(
     from humanoid_cli.demo import demo as run_demo
 
     options = DemoOptions(instruction=instruction, seed=seed, out=out, seconds=seconds, graph=graph, robot=robot,
-                          settings=tuple(settings or ()), pictures=pictures, record=record)
+                          settings=tuple(settings or ()), policy=policy, pictures=pictures, record=record)
     raise typer.Exit(run_demo(options, json))
 
 

@@ -1,11 +1,13 @@
 """`humanoid-twin policy CONTRACT`: whether a policy contract, its robot and its server or checkpoint fit one another.
 
-The policy is asked once, with a grey picture and the robot at rest; nothing moves.
+The policy is asked once, as if the robot stood in the simulated scene (with a grey picture where none can be drawn);
+nothing moves.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -17,15 +19,20 @@ from humanoid_core.robot_model import RobotModel
 from humanoid_core.types import RobotState
 from vla_nodes.backends.make import under_contract
 from vla_nodes.core.contract import ContractError, Loaded, load_contract
+from vla_nodes.core.gather import GatherParams
 from vla_nodes.core.instruction import Refusal
 from vla_nodes.core.policy import Decision, Observation
+
+#: Refusals that another question would not change: it has answered, or does not fit.
+ANSWERED = ("CONTRACT", "BAD_REPLY", "NOT_FOUND")
 
 
 def policy_command(
     contract: Annotated[str, typer.Argument(help="A name in config/policies, or a path.")],
     robot: Annotated[str, typer.Option(help="Robot file: a name in config/robots, or a path.")] = "g1",
     server: Annotated[str, typer.Option(help="Address of the server instead of the contract's.")] = "",
-    instruction: Annotated[str, typer.Option(help="What the policy is asked to do.")] = "touch the red cube",
+    instruction: Annotated[str, typer.Option(help="What the policy is asked to do.")] =
+    "touch the red cube with your right hand",
     patience: Annotated[float, typer.Option(min=0.0, help="Seconds to wait for it; 0: compare the files only.")] = 60.0,
 ) -> None:
     """Compare a policy contract with robot and server or checkpoint, and ask the policy once."""
@@ -40,6 +47,9 @@ def policy_command(
     if patience == 0.0:
         return
     got = ask_once(model, loaded, server, instruction, patience)
+    if isinstance(got, Refusal) and got.code == "NOT_FOUND":
+        typer.echo(f"it answered without a motion: {got.code}: {got.detail}")
+        return
     if isinstance(got, Refusal):
         raise BadInput(f"{got.code}: {got.detail}")
     if not got.positions.size:
@@ -58,21 +68,41 @@ def ask_once(robot: RobotModel, loaded: Loaded, server: str, instruction: str, p
         backend = under_contract(loaded, robot, server)
     except ContractError as error:
         raise BadInput(str(error)) from None
-    end = time.monotonic() + patience
+    look, end = _looks(robot), time.monotonic() + patience
     try:
         refused = backend.start(instruction)
         if refused is not None:
             return refused
         while True:
-            got = backend.observe(_at_rest(robot))
-            if isinstance(got, Decision) or time.monotonic() > end or got.code == "CONTRACT":
+            got = backend.observe(look())
+            if isinstance(got, Decision) or time.monotonic() > end or got.code in ANSWERED:
                 return got
             time.sleep(0.05)
     finally:
         backend.close()
 
 
-def _at_rest(robot: RobotModel) -> Observation:
+def _looks(robot: RobotModel) -> Callable[[], Observation]:
+    """Gives an observation of now, over and over."""
+    from humanoid_bench.vla_latency import Still
+
+    try:
+        still = Still(robot, GatherParams(depth=False))
+    except BadInput as error:
+        typer.echo(f"it is shown a grey picture: {error}")
+        return lambda: _grey(robot)
+
+    def look() -> Observation:
+        now = time.time_ns()
+        still.take(now)
+        seen = still.gather.observe(now, np.zeros(0), again=True)
+        assert isinstance(seen, Observation)
+        return seen
+
+    return look
+
+
+def _grey(robot: RobotModel) -> Observation:
     n, z, now = robot.n, np.zeros(3), time.time_ns()
     state = RobotState(now, 1, np.array(robot.rest), np.zeros(n), np.zeros(n), np.zeros(n), np.array([1.0, 0, 0, 0]), z,
                        z, np.zeros((2, 3)), 48.0, 1.0)  # fmt: skip

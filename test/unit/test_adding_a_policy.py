@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from humanoid_cli.demo import DemoOptions, graph_of
 from humanoid_cli.main import main
+from humanoid_cli.policy import _grey
 from humanoid_core.graph import load_graph
 from humanoid_core.reasons import REASONS
 
@@ -91,3 +93,22 @@ def test_the_reasons_of_the_page_exist() -> None:
 def test_a_policy_that_refuses_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["policy", "g1_small", "--instruction", "sing a song"]) == 0
     assert "without a motion: NOT_UNDERSTOOD" in capsys.readouterr().out
+
+
+def test_the_policy_in_the_box_answers_what_it_is_asked_unless_told_otherwise(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["policy", "g1_small"]) == 0
+    said = capsys.readouterr().out
+    assert "it answered 50 x 17" in said or "grey picture" in said
+    monkeypatch.setattr("humanoid_cli.policy._looks", lambda robot: lambda: _grey(robot))
+    assert main(["policy", "g1_small", "--patience", "30"]) == 0, "what it cannot see it refuses, at once"
+    assert "without a motion: NOT_FOUND" in capsys.readouterr().out
+
+
+def test_the_demo_refuses_a_policy_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--policy", "g1_smal"]) == 2
+    assert "no policy contract of this name" in capsys.readouterr().err
+    options = DemoOptions("wave", policy="g1_small")
+    settings = {n.name: n.parameters for n in graph_of(options).nodes}["vla_policy"]
+    assert (settings["backend"], Path(settings["policy"]).name) == ("hf", "g1_small.yaml")

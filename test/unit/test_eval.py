@@ -179,6 +179,17 @@ def test_the_whole_verb_and_taking_it_up_again(tmp_path: Path, capsys: pytest.Ca
     assert both.startswith(first), "what was done stays"
     assert [json.loads(line)["index"] for line in both.splitlines()] == [0, 1]
     assert json.loads(file.read_text())["figures"]["refused_unknown"]["n"] == 2
+    assert main([*call, "--report", "--episodes", "1"]) == 0
+    assert json.loads(file.read_text())["figures"]["refused_unknown"]["n"] == 2, "all that are there, and none is run"
+    assert (out / "episodes.jsonl").read_text() == both
+    other = json.loads(first) | {"weights": "0123456789abcdef"}
+    (out / "episodes.jsonl").write_text(json.dumps(other) + "\n")
+    for how in ("--resume", "--report"):
+        capsys.readouterr()
+        assert main([*call, how]) == 2, "what other weights did is not mixed in"
+        assert "line 1: classical with the weights 0123456789ab" in capsys.readouterr().err
+    assert main([*call, "--report", "--policy", "g1_small"]) == 2
+    assert "no episodes of 'g1_small'" in capsys.readouterr().err
     (out / "episodes.jsonl").write_text(first + "cut off")
     capsys.readouterr()
     assert main([*call, "--resume"]) == 2
