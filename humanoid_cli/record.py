@@ -19,7 +19,7 @@ from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS
 from humanoid_core.types import Level
 from humanoid_replay.about import about, parameters_of
-from humanoid_replay.bag_recorder import stamp, topics
+from humanoid_replay.bag_recorder import PERIOD, stamp, topics
 from humanoid_replay.black_box import BlackBox
 from humanoid_replay.errors import BagError
 from humanoid_replay.recorder import MIB, Recorder
@@ -54,19 +54,22 @@ def record(options: RecordOptions) -> int:
                 recorder = Recorder(options.bag, metadata, options.limits, options.storage)
             except BagError as error:
                 raise BadInput(str(error)) from None
-            watcher = Watcher(context, options.namespace, sink=recorder, topics=topics(options.pictures))
+            watcher = Watcher(context, options.namespace, sink=recorder, topics=topics(options.pictures),
+                              period=PERIOD)
             watcher.start()
             console.print(f"recording into {options.bag}; Ctrl-C ends it", soft_wrap=True)
             try:
                 _wait(stop, watcher, recorder, options, lambda line: console.print(line, soft_wrap=True))
             finally:
                 watcher.stop()
-                recorder.close()
+                recorder.close(watcher.missed)
         finally:
             rclpy.shutdown(context=context)
     account = recorder.account
     heard = len(recorder.recording.counts)
     console.print(f"{options.bag}: {account.written} messages of {heard} topics", soft_wrap=True)
+    for topic, n in sorted(watcher.missed.items()):
+        console.print(f"{topic}: {n} messages were published and never came: this machine is too busy", soft_wrap=True)
     for line in _lacking(recorder) + watcher.errors:
         console.print(line, style="red", soft_wrap=True)
     if not account.written:

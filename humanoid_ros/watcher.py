@@ -1,7 +1,8 @@
 """Sees every topic of a graph from another process, cheaply: raw bytes, taken in batches, decoded when asked for.
 
 About two thousand messages arrive each second. An executor that wakes for each of them costs most of a core, so a
-thread looks 25 times a second and takes what waits; the middleware notes when each message really arrived.
+thread looks a few times a second and takes what waits; the middleware has noted when each message was published, and
+its number, by which one that never came is counted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import threading
 import time
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -29,6 +31,8 @@ from humanoid_ros.realtime import raise_listeners
 NICE = 5
 PERIOD = 0.04  # s between two looks
 QUEUE = 2.0  # s of messages that may wait when this process is held up
+#: A message that seems to have been under way for longer, ns, comes from a machine with another clock.
+OTHER_CLOCK = 5 * NS
 
 
 class Sink(Protocol):
@@ -73,6 +77,14 @@ def active_rate(topic: Topic, arrivals_ns: Iterable[int], start_ns: int, end_ns:
                 max(gaps) / 1e6 if gaps else float("nan"))
 
 
+def published_ns(info: Mapping[str, Any]) -> int:
+    """When a message was published, wall clock: what the nodes that listened for it acted by. Its arrival here tells
+    how busy this process was; it stands in where publisher and listener have different clocks."""
+    arrived = int(info["received_timestamp"])
+    said = int(info["source_timestamp"])
+    return said if 0 <= arrived - said <= OTHER_CLOCK else arrived
+
+
 class _Seen:
     """One topic's subscription and what came over it."""
 
@@ -82,20 +94,23 @@ class _Seen:
         self.kept: list[tuple[int, bytes]] = []
         self.keep, self.every = keep, every
         self.last: bytes | None = None
+        self.numbers: dict[bytes, int] = {}  # the middleware's number of each publisher's newest message
+        self.missed = 0
 
 
 class Watcher:
     """Subscribes to every topic of the table under ``namespace``.
 
-    ``keep``: how many messages of a topic to keep in memory; ``thin``: keep only each n-th of them.
+    ``keep``: how many messages of a topic to keep in memory; ``thin``: keep only each n-th of them; ``period`` s
+    between two looks.
     """
 
     def __init__(self, context: Context, namespace: str = "", *, sink: Sink | None = None,
                  keep: Mapping[str, int] | None = None, thin: Mapping[str, int] | None = None,
-                 topics: Iterable[str] = tuple(TOPICS)) -> None:
+                 topics: Iterable[str] = tuple(TOPICS), period: float = PERIOD) -> None:
         self.node = Node(f"watcher_{time.monotonic_ns() % 1_000_000}", context=context, namespace=namespace,
                          enable_rosout=False, start_parameter_services=False)
-        self.sink, self.errors, self.cpu_s = sink, list[str](), 0.0
+        self.sink, self.errors, self.cpu_s, self._period = sink, list[str](), 0.0, period
         self._seen = {name: self._subscribe(TOPICS[name], (keep or {}).get(name, 0), (thin or {}).get(name, 1))
                       for name in topics}
         self._stop = threading.Event()
@@ -110,7 +125,7 @@ class Watcher:
         return _Seen(row, subscription, kind, keep, every)
 
     def start(self) -> None:
-        raise_listeners()  # where that is not allowed, times of arrival are a little less sharp on a busy machine
+        raise_listeners()  # where that is not allowed, it hears a little less on a busy machine
         self._thread.start()
 
     def stop(self) -> None:
@@ -123,7 +138,7 @@ class Watcher:
     def _loop(self) -> None:
         # Who is watched comes first (on Linux a thread has a niceness of its own).
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        while not self._stop.wait(PERIOD):
+        while not self._stop.wait(self._period):
             self._take_all()
             self.cpu_s = time.thread_time()
 
@@ -134,8 +149,12 @@ class Watcher:
                 while (taken := handle.take_message(seen.kind, True)) is not None:
                     self._take(seen, *taken)
 
-    def _take(self, seen: _Seen, data: bytes, info: Mapping[str, int]) -> None:
+    def _take(self, seen: _Seen, data: bytes, info: Mapping[str, Any]) -> None:
         arrived = info["received_timestamp"]
+        said, publisher = info["publication_sequence_number"], info["publisher_gid"]
+        if said is not None and publisher:  # some middlewares do not number
+            seen.missed += max(0, said - seen.numbers.get(publisher["data"], said) - 1)
+            seen.numbers[publisher["data"]] = said
         number = len(seen.arrivals)
         seen.arrivals.append(arrived)
         seen.last = data
@@ -145,7 +164,7 @@ class Watcher:
                 del seen.kept[: seen.keep // 10 + 1]
         if self.sink is not None:
             try:
-                self.sink.write(seen.row.name, seen.row.type, arrived, data)
+                self.sink.write(seen.row.name, seen.row.type, published_ns(info), data)
             except Exception as error:  # a full disk must not end the watching
                 self.errors.append(f"recording stopped: {error}")
                 self.sink = None
@@ -153,6 +172,11 @@ class Watcher:
     def count(self, topic: str) -> int:
         """How many messages came so far."""
         return len(self._seen[topic].arrivals)
+
+    @property
+    def missed(self) -> Counter[str]:
+        """Messages that were published between two that came, and never came themselves, by topic."""
+        return Counter({name: seen.missed for name, seen in self._seen.items() if seen.missed})
 
     def latest(self, topic: str) -> Any | None:
         """The newest message as a dataclass, or None."""

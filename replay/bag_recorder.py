@@ -23,7 +23,8 @@ from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
 from humanoid_ros.watcher import Watcher
 
-DEPTH = "camera/head/depth"
+#: s between two looks at what came; when it was published is known without looking.
+PERIOD = 0.1
 
 
 def stamp() -> str:
@@ -37,7 +38,7 @@ def topics(pictures: bool) -> tuple[str, ...]:
 
 
 class BagRecorder(HumanoidNode):
-    """A watcher takes raw messages 25 times a second, a recorder writes them in a thread of its own."""
+    """A watcher takes raw messages ten times a second, a recorder writes them in a thread of its own."""
 
     def __init__(self) -> None:
         super().__init__("bag_recorder")
@@ -53,7 +54,7 @@ class BagRecorder(HumanoidNode):
         self._problem = ""
         self.subscribe("safety/status", self._on_status)
         self._watcher = Watcher(rclpy.get_default_context(), self.get_namespace(), sink=self.recorder,
-                                topics=topics(p.pictures))
+                                topics=topics(p.pictures), period=PERIOD)
         self._watcher.start()
         self.steady_timer(0.2, self._look)
         self.diagnostics(self._report)
@@ -80,7 +81,8 @@ class BagRecorder(HumanoidNode):
     def _report(self) -> tuple[int, str, dict[str, object]]:
         account = replace(self.recorder.account)
         values = {"written": account.written, "pictures left out": account.pictures_left_out,
-                  "lost": dict(account.lost), "most waiting MiB": f"{account.most_waiting / MIB:.1f}",
+                  "lost": dict(account.lost), "missed": dict(self._watcher.missed),
+                  "most waiting MiB": f"{account.most_waiting / MIB:.1f}",
                   "saved": self._saved}
         if account.why or self._problem:
             return ERROR, account.why or self._problem, values
@@ -90,7 +92,7 @@ class BagRecorder(HumanoidNode):
 
     def close(self) -> None:
         self._watcher.stop()
-        self.recorder.close()
+        self.recorder.close(self._watcher.missed)
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ is nearly full ends the recording cleanly, before a write fails in the middle of
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
@@ -96,8 +97,11 @@ class Recorder:
             self._wake.notify()
         return asked.result()
 
-    def close(self) -> None:
-        """Write what waits and finish."""
+    def close(self, missed: Mapping[str, int] | None = None) -> None:
+        """Write what waits and finish. ``missed``: messages by topic that were published and never came here; the
+        recording's metadata says so."""
+        if missed:
+            self.recording.note("missed", json.dumps(missed, sort_keys=True))
         with self._wake:
             self._end = True
             self._wake.notify()
@@ -119,8 +123,7 @@ class Recorder:
                 saves, self._saves = self._saves, deque()
                 ended = self._end
             with self._busy:
-                for letter in sorted(batch, key=lambda m: m[2]):
-                    self._write(*letter)
+                self._write_all(sorted(batch, key=lambda m: m[2]))
                 if time.monotonic() - self._looked > 0.5:
                     self._looked = time.monotonic()
                     self._look_at_disk()
@@ -139,19 +142,27 @@ class Recorder:
         except BagError as error:
             self.account.why = self.account.why or str(error)
 
-    def _write(self, topic: str, message_type: str, stamp_ns: int, data: bytes) -> None:
-        account = self.account
-        if account.why:
-            account.lost[topic] += 1
-        else:
-            try:
-                self.recording.write(topic, message_type, stamp_ns, data)
-                account.written += 1
-            except BagError as error:
-                account.why = str(error)
+    def _write_all(self, batch: list[tuple[str, str, int, bytes]]) -> None:
+        account, done = self.account, 0
+        for topic, message_type, stamp_ns, data in batch:
+            if account.why:
                 account.lost[topic] += 1
+            else:
+                try:
+                    self.recording.write(topic, message_type, stamp_ns, data)
+                    account.written += 1
+                except BagError as error:
+                    account.why = str(error)
+                    account.lost[topic] += 1
+            done += len(data)
+            if done > MIB:
+                self._release(done)
+                done = 0
+        self._release(done)
+
+    def _release(self, size: int) -> None:
         with self._wake:
-            self._waiting -= len(data)
+            self._waiting -= size
 
     def _look_at_disk(self) -> None:
         if self.account.why:

@@ -28,6 +28,8 @@ KEY = "rosbag2_bagfile_information"
 #: Parts come and go while messages wait, so YAML is left to libyaml where PyYAML was built with it.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+#: How hard zstd tries, 1 to 22: beside a robot its time costs more than a tenth of the room.
+LEVEL = 1
 #: A part of a ring is this share of it, so that at most so much too much is kept.
 RING_SHARE = 6
 
@@ -59,7 +61,8 @@ class Part:
 
 
 class Recording:
-    """A new rosbag2 folder. Not for two threads at once. Times are the arrivals of the messages."""
+    """A new rosbag2 folder. Not for two threads at once. The times of a `Recorder`'s messages are those at which they
+    were published."""
 
     def __init__(self, path: str | Path, metadata: Mapping[str, str] | None = None, limits: Limits | None = None,
                  storage: str = "mcap") -> None:
@@ -95,6 +98,12 @@ class Recording:
         """Hand what was written to the operating system: it survives the end of this process."""
         if self._writer is not None:
             self._writer.flush()
+
+    def note(self, key: str, value: str) -> None:
+        """One more row of metadata, of the part that grows and of the whole."""
+        self._custom[key] = value
+        if self._writer is not None:
+            self._writer.note(key, value)
 
     def roll(self) -> None:
         """Finish the part that grows; the next message begins another."""
@@ -140,7 +149,7 @@ class Recording:
 
     def _begin(self, stamp_ns: int) -> None:
         folder = self.path / GROWING.format(self._number)
-        self._writer = BagWriter(folder, self._custom, storage=self._storage).open()
+        self._writer = BagWriter(folder, self._custom, level=LEVEL, storage=self._storage).open()
         self._begin_ns = self._last_ns = self._flushed_ns = stamp_ns
 
     def _full(self) -> bool:
@@ -185,7 +194,7 @@ class Recording:
                  "duration": {"nanoseconds": max(p.end_ns for p in parts) - begin},
                  "starting_time": {"nanoseconds_since_epoch": begin},
                  "message_count": sum(p.metadata["message_count"] for p in parts),
-                 "topics_with_message_count": list(topics.values())}
+                 "custom_data": self._custom or None, "topics_with_message_count": list(topics.values())}
         fresh = folder / f"{METADATA}.new"
         fresh.write_text(yaml.dump({KEY: whole}, Dumper=DUMPER, sort_keys=False), encoding="utf-8")
         os.replace(fresh, folder / METADATA)

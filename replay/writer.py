@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,10 +26,10 @@ class BagWriter:
     """A new rosbag2 folder. Topics appear with their first message; the suite's own get the QoS of its table.
 
     ``metadata`` (model hash, configuration, ...) is kept as rosbag2's custom data. The index and metadata.yaml
-    are written when it closes. ``storage``: mcap (in zstd chunks) or sqlite3.
+    are written when it closes. ``storage``: mcap (in zstd chunks of ``level``, 0: as it is) or sqlite3.
     """
 
-    def __init__(self, path: str | Path, metadata: Mapping[str, str] | None = None, compress: bool = True,
+    def __init__(self, path: str | Path, metadata: Mapping[str, str] | None = None, level: int = 3,
                  storage: str = "mcap") -> None:
         self.path = Path(path)
         self.size = 0  # bytes of messages so far, before compression
@@ -39,7 +40,8 @@ class BagWriter:
         if storage not in STORAGE:
             raise BagError(self.path, f"storage '{storage}': must be {' or '.join(STORAGE)}")
         self._writer = Writer(self.path, version=9, storage_plugin=STORAGE[storage])
-        if compress and storage == "mcap":
+        self._level = level
+        if level and storage == "mcap":
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         for key, value in (metadata or {}).items():
             self._writer.set_custom_data(key, value)
@@ -51,7 +53,14 @@ class BagWriter:
         except Exception as error:
             raise BagError(self.path, f"cannot be written: {error}") from None
         self._open = True
+        storage: Any = self._writer.storage
+        if self._level and hasattr(storage, "compressor"):
+            storage.compressor = partial(storage.compressor, level=self._level)
         return self
+
+    def note(self, key: str, value: str) -> None:
+        """One more row of metadata, before it closes."""
+        self._writer.set_custom_data(key, value)
 
     def write(self, topic: str, message_type: str, stamp_ns: int, data: bytes | memoryview) -> None:
         """One message as CDR bytes. A relative topic name is recorded under '/'; ``stamp_ns``: its arrival."""

@@ -82,6 +82,15 @@ def test_a_ring_is_saved_and_closed_whole_in_either_format(tmp_path: Path, stora
         recorder.save(tmp_path / "late", 0)
 
 
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_what_never_came_stands_in_the_metadata(tmp_path: Path, storage: str) -> None:
+    recorder = Recorder(tmp_path / "bag", {"robot": "g1"}, storage=storage, free=lambda: 1 << 40)
+    feed(recorder, 10)
+    recorder.close({"joint_states": 3})
+    with BagReader(tmp_path / "bag") as bag:
+        assert bag.metadata == {"robot": "g1", "missed": '{"joint_states": 3}'}
+
+
 def test_what_cannot_be_saved_is_said_to_who_asked(tmp_path: Path) -> None:
     with Recorder(tmp_path / "bag", free=lambda: 1 << 40) as recorder:
         feed(recorder, 10)
