@@ -221,6 +221,30 @@ def test_without_any_imu_the_last_good_one_is_held_and_named_stale() -> None:
     assert not world.core.health(world.now).all_required_ok
 
 
+def test_imus_that_stop_are_stale_with_the_sixth_joint_sample_after_them() -> None:
+    world = IngestWorld().run(100)
+    world.changes.update({"imu/pelvis": lost, "imu/torso": lost})
+    world.run(25)
+    assert world.states[-1].stale_sources == ()
+    world.run(5)
+    assert world.states[-1].stale_sources == ("imu/pelvis",)
+
+
+def test_what_comes_late_altogether_still_belongs_together() -> None:
+    """A busy machine delays joints and IMUs alike: their stamps say that they are of one instant."""
+    world = IngestWorld().run(100)
+    count = len(world.states)
+    waiting: list[tuple[str, Any]] = []
+    for _ in range(7):
+        world.now += PERIOD
+        waiting += world.samples().items()
+    for topic, sample in sorted(waiting, key=lambda w: w[0] == "joint_states"):
+        world.give(topic, sample)
+    assert [s.stale_sources for s in world.states[count:]] == [()] * 7
+    assert {s.imu_source for s in world.states} == {"imu/pelvis"}
+    assert world.events == []
+
+
 def test_a_stopped_sensor_is_stale_when_its_limit_has_passed() -> None:
     world = IngestWorld().run(100)
     world.changes["foot_contacts/left"] = lost

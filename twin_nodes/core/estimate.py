@@ -18,8 +18,9 @@ class Estimate:
     torque comes from the command (see ``JointEstimator``) a motor that gives less than asked for shows here as well.
     ``innovation``: measured minus expected position, ``innovation_var`` its expected variance, ``nis`` the normalised
     innovation squared of position and velocity, per component (1 on average). ``gated``: the measurement of this joint
-    was kept out of the estimate. ``measured_effort`` is NaN where the robot does not tell, ``commanded_position``
-    where nothing was commanded yet. ``acceleration``: what the model expected since the update before.
+    was kept out of the estimate. ``measured_effort`` (the newest report) and ``mean_effort`` (of all reports since the
+    update before) are NaN where the robot does not tell, ``commanded_position`` where nothing was commanded yet.
+    ``acceleration``: what the model expected since the update before.
     """
 
     stamp_ns: int
@@ -36,5 +37,6 @@ class Estimate:
     measured_position: Array
     measured_velocity: Array
     measured_effort: Array
+    mean_effort: Array
     commanded_position: Array
     acceleration: Array

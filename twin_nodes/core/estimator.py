@@ -181,16 +181,18 @@ class JointEstimator:
         found: Array = np.sqrt(self.config.gate * belief.innovation_var)
         return found
 
-    def estimate(self, belief: JointBelief, m: JointInput) -> Estimate:
-        """The belief in the words of those who judge it. A standing leg's disturbance holds the ground's reaction."""
+    def estimate(self, belief: JointBelief, m: JointInput, mean_effort: Array | None = None) -> Estimate:
+        """The belief in the words of those who judge it. A standing leg's disturbance holds the ground's reaction.
+        ``mean_effort``: of all reports since the update before, where there was more than the one in ``m``."""
         known = belief.loose & np.isfinite(m.effort)
         reaction = np.where(known, belief.motion.bias - m.effort, 0.0)
         drive = self.drives.newest
+        mean = m.effort if mean_effort is None else mean_effort
         p = belief.cov
         return Estimate(
             belief.stamp_ns, belief.q, belief.v, belief.d + np.where(known, np.nan_to_num(reaction), 0.0), p[:, 0, 0],
             p[:, 1, 1], p[:, 2, 2] + np.where(known, self.config.effort_noise**2, 0.0), belief.innovation,
-            belief.innovation_var, belief.nis, belief.gated, m.position, m.velocity, m.effort, drive.position,
+            belief.innovation_var, belief.nis, belief.gated, m.position, m.velocity, m.effort, mean, drive.position,
             belief.acceleration)
 
     # --- what stands behind

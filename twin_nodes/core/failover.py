@@ -16,19 +16,21 @@ class Failover:
     def active(self) -> Source:
         return self.backup if self.on_backup and self.backup is not None else self.primary
 
-    def choose(self, now_ns: int) -> str:
-        """Update who is active; returns what to say of a change, else ''. With both unusable nobody moves."""
+    def choose(self, now_ns: int, moment_ns: int) -> str:
+        """Update who is active for that instant; returns what to say of a change, else ''. With both unusable nobody
+        moves."""
         if self.backup is None:
             return ""
         if not self.on_backup:
             # A primary that never came is missing, not failing: the robot was not started as its file says.
-            if not self.primary.seen or self.primary.usable(now_ns) or not self.backup.usable(now_ns):
+            if not self.primary.seen or self.primary.usable(now_ns, moment_ns) \
+                    or not self.backup.usable(now_ns, moment_ns):
                 return ""
             self.on_backup = True
             return (f"BACKUP_ACTIVE: '{self.backup.topic}' stands in for '{self.primary.topic}' "
                     f"({self.primary.state(now_ns)})")
         good = self.primary.good_for_ns(now_ns)
-        alone = self.primary.usable(now_ns) and not self.backup.usable(now_ns)
+        alone = self.primary.usable(now_ns, moment_ns) and not self.backup.usable(now_ns, moment_ns)
         if good < self._dwell_ns and not alone:
             return ""
         self.on_backup = False

@@ -104,7 +104,7 @@ class Identification:
             self._begin_ns = now.stamp_ns
             return
         # estimated velocities: of the slow noise that matters here they have a fraction of what the measured ones have
-        torque, v = now.measured_effort, now.velocity
+        torque, v = now.mean_effort, now.velocity
         known = np.isfinite(torque)
         torque = np.where(known, torque, 0.0)
         left = -self._observer.update(dt, motion, v, torque)

@@ -111,7 +111,7 @@ class IngestCore:
         if source is not self._joints:
             return NOTHING if not events else IngestOutput(None, None, events)
         if self._imu is not None:
-            events += self._watch_imus(now_ns)
+            events += self._watch_imus(now_ns, source.stamp_ns)
         return IngestOutput(self._state(source.last, now_ns), None, events)
 
     def waiting_for(self) -> tuple[str, ...]:
@@ -177,13 +177,13 @@ class IngestCore:
         self.resets.refuse("CLOCK_RESET", f"ROS time jumped back by {back / NS:.3f} s")
         return (self.resets.last,)
 
-    def _watch_imus(self, now_ns: int) -> tuple[str, ...]:
+    def _watch_imus(self, now_ns: int, moment_ns: int) -> tuple[str, ...]:
         assert self._imu is not None
         events: tuple[str, ...] = ()
         if self._transfer is not None and now_ns - self._look_ns >= LOOK_NS:
             self._look_ns = now_ns
             events = self._compare_imus(now_ns)
-        said = self._imu.choose(now_ns)
+        said = self._imu.choose(now_ns, moment_ns)
         return events + ((said,) if said else ())
 
     def _compare_imus(self, now_ns: int) -> tuple[str, ...]:
@@ -216,7 +216,7 @@ class IngestCore:
             source = self._imu.active
             if source.last is None and source.spec.required:
                 return None  # only just after a clock reset
-            if not source.usable(now_ns):
+            if not source.usable(now_ns, joints.stamp_ns):
                 stale.append(self._imu.primary.topic)
             if source.last is not None:
                 sample: ImuSample = source.last

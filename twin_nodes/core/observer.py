@@ -47,23 +47,26 @@ class MomentumObserver:
     def clear(self) -> None:
         self.external: Array = np.zeros(self.n)
         self._momentum: Array | None = None
-        self._mass: Array | None = None
+        self._before: tuple[Motion, Array] | None = None
 
     def update(self, dt: float, motion: Motion, velocity: Array, torque: Array) -> Array:
         """External torque (n,), N m, positive where it pushes a joint forwards.
 
-        ``dt`` s since the sample before, ``torque`` (n,) N m on the joints in between, friction already taken off.
+        ``dt`` s since the sample before, ``torque`` (n,) N m on the joints in between, friction already taken off. The
+        other terms are taken as the mean of both samples too: at the newer one alone, gravity that changes as a joint
+        turns would look like viscous friction.
         """
-        momentum = motion.mass @ velocity
-        if self._momentum is None or self._mass is None:
-            self._momentum, self._mass = momentum, motion.mass
+        momentum, now = motion.mass @ velocity, (motion, velocity)
+        before, self._before = self._before, now
+        if self._momentum is None or before is None:
+            self._momentum = momentum
             return self.external
-        turning = (motion.mass - self._mass) @ velocity / dt
-        expected = torque + turning - motion.bias
+        turning = (motion.mass - before[0].mass) @ (velocity + before[1]) / (2.0 * dt)
+        expected = torque + turning - 0.5 * (motion.bias + before[0].bias)
         # Implicit in r, so that it is stable for any step: r = (r0 + K (dp - dt expected)) / (1 + K dt)
         self.external = ((self.external + self.gain * (momentum - self._momentum - dt * expected))
                          / (1.0 + self.gain * dt))
-        self._momentum, self._mass = momentum, motion.mass
+        self._momentum = momentum
         return self.external
 
     def noise(self, motion: Motion, velocity_noise: float, torque_noise: float, dt: float) -> Array:

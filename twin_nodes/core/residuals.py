@@ -106,7 +106,7 @@ class Residuals:
             self.observer.clear()
             self.observer.update(max(dt, 1e-3), motion, v, torque)
             return None
-        whole = torque - self.friction.torque(now.velocity) + load
+        whole = now.mean_effort - self.friction.torque(now.velocity) + load
         external = self.observer.update(dt, motion, v, np.where(np.isfinite(whole), whole, 0.0))
         sq, sv, st = self._noise
         spread = self.observer.noise(motion, sv, st, dt)

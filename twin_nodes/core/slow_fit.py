@@ -65,7 +65,7 @@ def fit(robot: RobotModel, states: Sequence[RobotState]) -> Report:
     for k, s in enumerate(states):
         motion = dynamics.at(smooth[k], speed[k], gravity_of(s))
         estimate = Estimate(s.stamp_ns, smooth[k], speed[k], zero, zero, zero, zero, zero, zero + 1.0, zero, never,
-                            s.position, s.velocity, s.effort, zero, zero)
+                            s.position, s.velocity, s.effort, s.effort, zero, zero)
         identification.update(estimate, motion, may)
     joints = tuple(_joint(robot, identification, i) for i in upper)
     return Report(joints, {side: identification.load(side) for side in arms.joints}, len(states))

@@ -6,7 +6,7 @@ from typing import Any
 
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import RobotModel, SourceSpec
-from humanoid_core.timing import MS
+from humanoid_core.timing import MS, NS
 from humanoid_core.types import SourceHealth
 from twin_nodes.core.imu_check import ImuCheck
 from twin_nodes.core.joint_check import JointCheck
@@ -53,6 +53,7 @@ class Source:
         self._max_age_ns = round(spec.max_age_ms * MS)
         self._future_ns = round(config.future_ms * MS)
         self._frozen_ns = round(spec.frozen_ms * MS)
+        self._lag_ns = config.lag_periods * NS / spec.rate if spec.rate > 0.0 else float("inf")
         self._meter = Meter(spec.rate, round(config.window_ms * MS), config.gap_periods)
         self._values = b""
         self._changed_ns = 0
@@ -99,8 +100,10 @@ class Source:
         """Whether the last good sample is young enough to speak for now."""
         return self.last is not None and now_ns - self.stamp_ns <= self._max_age_ns
 
-    def usable(self, now_ns: int) -> bool:
-        return not self.frozen and not self.distrusted and self.fresh(now_ns)
+    def usable(self, now_ns: int, moment_ns: int | None = None) -> bool:
+        """``moment_ns``: the instant that it shall speak for, where there is one."""
+        lags = moment_ns is not None and moment_ns - self.stamp_ns > self._lag_ns
+        return not self.frozen and not self.distrusted and not lags and self.fresh(now_ns)
 
     def good_for_ns(self, now_ns: int) -> int:
         """How long it has been usable without a break."""

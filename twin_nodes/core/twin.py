@@ -22,7 +22,7 @@ from twin_nodes.core.calibration import Answer, Calibration
 from twin_nodes.core.diagnosis import Diagnosed, Diagnosis, DiagnosisConfig
 from twin_nodes.core.drives import Drives
 from twin_nodes.core.estimate import Estimate
-from twin_nodes.core.estimator import EstimatorConfig, JointBelief, JointEstimator
+from twin_nodes.core.estimator import EstimatorConfig, JointBelief, JointEstimator, JointInput
 from twin_nodes.core.health import Health
 from twin_nodes.core.identification import COULOMB, VISCOUS, Identification
 from twin_nodes.core.model_check import check_model
@@ -57,6 +57,8 @@ class TwinConfig:
 
 #: States closer together than this share of a cell, in one cell, are one too many.
 SAME_CELL = 0.75
+#: Of so many states left out in a row the torques are kept.
+BETWEEN = 16
 #: Share of a new innovation in the running mean of the quality score.
 SHARE = 0.05
 #: How long an anomaly of a joint that is over is still told, so that nobody who listens at 10 Hz misses it.
@@ -96,6 +98,8 @@ class TwinCore:
         self.identification = Identification(robot, self.diagnosis.arms)
         self.calibration = Calibration(robot, self.diagnosis, self.identification)
         self.health = Health(robot)
+        #: What the drives reported in the states that were left out: (stamp, torques).
+        self._between: deque[tuple[int, Array]] = deque(maxlen=BETWEEN)
         self._cell_ns = max(round(self.config.cell_ms * MS), 1)
         self.revision = self.model_revision = 0
         self.quality, self._trend = Quality(0.0, 0.0, 0.0, 0.0), Trend()
@@ -124,7 +128,10 @@ class TwinCore:
             self._restart(last.stamp_ns - state.stamp_ns)
             last = None
         code = self._refusal(state)
-        if code or not self.due(state.stamp_ns):
+        if code:
+            return None
+        if not self.due(state.stamp_ns):
+            self.passed(state.stamp_ns, state.effort)
             return None
         code = self.ring.add(state)
         if code:
@@ -148,6 +155,12 @@ class TwinCore:
         last_ns = self.latest.stamp_ns
         return stamp_ns // self._cell_ns != last_ns // self._cell_ns \
             or not 0 < stamp_ns - last_ns < SAME_CELL * self._cell_ns
+
+    def passed(self, stamp_ns: int, effort: Array) -> None:
+        """What the drives reported in a state that is not ``due``, (n,) N m. A drive's torque goes up and down with the
+        commands; seen at one phase of them alone, that would look like friction."""
+        if effort.shape == (self.robot.n,):
+            self._between.append((stamp_ns, effort))
 
     def on_command(self, command: JointCommand) -> str:
         """What was sent to the robot; the reason code when it cannot be used. It acts its path's delay later."""
@@ -246,7 +259,7 @@ class TwinCore:
         self._state, self.estimate, self.diagnosed, self._mean_nis = None, None, None, 1.0
         self._relocks = np.zeros(self.robot.n, dtype=np.int64)
         for kept in (self._history, self._told, self.ring, self.drives, self._trend, self.command_delay,
-                     self.diagnosis, self.identification):
+                     self.diagnosis, self.identification, self._between):
             kept.clear()
         for delay in self.delays.values():
             delay.clear()
@@ -256,7 +269,7 @@ class TwinCore:
         joints, m = moment.joints, moment.measured
         self._mean_nis += SHARE * (float(joints.nis.mean()) - self._mean_nis)
         self.command_delay.add(m.stamp_ns, m.position, m.velocity, m.effort, joints.carried)
-        self.estimate = self.estimator.estimate(joints, m)
+        self.estimate = self.estimator.estimate(joints, m, self._mean_effort(m))
         last_ns = state.stamp_ns - HALF_SAMPLE_NS
         self.diagnosed = self.diagnosis.update(self.estimate, state, now_ns, self.drives.at(last_ns), joints.motion)
         while self.diagnosis.changed:
@@ -269,6 +282,13 @@ class TwinCore:
             for i in np.flatnonzero(flags):
                 self._told[f"{code} {names[i]}"] = state.stamp_ns
         self._relocks = joints.relocks
+
+    def _mean_effort(self, m: JointInput) -> Array:
+        """Of the reports since the state used before."""
+        before_ns = -1 if self.estimate is None else self.estimate.stamp_ns
+        reports = [m.effort, *(effort for ns, effort in self._between if before_ns < ns < m.stamp_ns)]
+        self._between.clear()
+        return m.effort if len(reports) == 1 else np.asarray(np.mean(reports, axis=0))
 
     def _twin(self, moment: Moment, now_ns: int) -> TwinState:
         state, joints, told = self.latest, moment.joints, self.diagnosed
