@@ -21,11 +21,13 @@ _STATES = 60  # at 200 Hz: the last 0.3 s, so that the joints of the picture's i
 
 
 class Eyes:
-    """Camera and robot state, taken when somebody looks: while nothing is to be done they cost nothing."""
+    """Camera and robot state, taken when somebody looks: while nothing is to be done they cost nothing. What the policy
+    does not look at is not listened to."""
 
     def __init__(self, node: HumanoidNode, robot: RobotModel, params: GatherParams) -> None:
         self.gather = Gather(robot.n, params)
-        self._image, self._depth = Inbox(node, "camera/head/image_raw"), Inbox(node, "camera/head/depth")
+        self._image = Inbox(node, "camera/head/image_raw")
+        self._depth = Inbox(node, "camera/head/depth") if params.depth else None
         self._info = Inbox(node, "camera/head/camera_info", depth=1)
         self._state = Inbox(node, "ingest/robot_state", depth=_STATES)
 
@@ -35,7 +37,7 @@ class Eyes:
             self.gather.set_intrinsics(np.array(info.k, dtype=np.float64).reshape(3, 3))
         for image in opened(self._image, mono_ns):
             self.gather.add_image(image)
-        for depth in opened(self._depth, mono_ns):
+        for depth in opened(self._depth, mono_ns) if self._depth is not None else ():
             self.gather.add_depth(depth)
         for state in opened(self._state, mono_ns):
             self.gather.add_state(state)

@@ -12,7 +12,7 @@ Importing this module registers ``small_vla`` with AutoConfig and AutoModel. Joi
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -197,6 +197,17 @@ class Rhythm(nn.Module):
         return out.unflatten(1, self.shape)
 
 
+class Read(NamedTuple):
+    """One instruction: one-hot verb [1, 5], hand [1, 3], colour and kind [1, 8]; ``needs`` [1]: a thing (1) or none;
+    ``understood`` [1]: how sure all of that is."""
+
+    verb: Tensor
+    hand: Tensor
+    asked: Tensor
+    needs: Tensor
+    understood: Tensor
+
+
 class SmallVla(PreTrainedModel):
     """``forward`` is one question of the contract: picture, joints, words, seconds and memory in; rows, confidence,
     ``understood`` and memory out."""
@@ -220,6 +231,7 @@ class SmallVla(PreTrainedModel):
             default = 1.0 if name.endswith("std") else 0.0
             self.register_buffer(name, torch.tensor(s.get(name) or [default] * size))
         self.register_buffer("spline", _spline(config))
+        self._last: tuple[tuple[object, ...], Read] | None = None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -234,15 +246,9 @@ class SmallVla(PreTrainedModel):
         memory: Tensor | None = None, **_: Any,
     ) -> dict[str, Tensor]:  # fmt: skip
         """``pixel_values`` uint8 [1, 3, h, w], ``state`` [1, joints] rad, ``elapsed`` [1, 1] s, ``memory`` [1, 6]."""
-        said = self.reader(self.reader.tokens(prompt))
-        slots = {k: v.softmax(1) for k, v in said.items() if k != "understood"}
-        understood = said["understood"].sigmoid()[:, 0]
-        asked = torch.cat([_one_hot(slots["colour"]), _one_hot(slots["kind"])], 1)
+        read = self._read(prompt)
+        verb, hand, asked, needs = read.verb, read.hand, read.asked, read.needs
         normal = self.normal(state)
-        verb, hand = _one_hot(slots["verb"]), _one_hot(slots["hand"])
-        needs = verb[:, :WITH_THING].sum(1)
-        sure = slots["verb"].amax(1) * slots["hand"].amax(1)
-        sure = torch.where(needs > 0, sure * slots["colour"].amax(1) * slots["kind"].amax(1), sure)
         belief = torch.zeros(1, MEMORY) if memory is None else memory.float()
         found = self.eyes.look(self.eyes.features(pixel_values), asked[:, None], normal)
         belief = self.believe(belief, {k: v[:, :, 0] for k, v in found.items()})
@@ -253,9 +259,26 @@ class SmallVla(PreTrainedModel):
             knots = knots + verb[:, WAVE, None, None] * self.rhythm(normal, hand, self.actor.clock(seconds))
         rows = state[:, None] + 0.5 * torch.einsum("hk,nkj->nhj", self.spline, knots)
         right = torch.where(needs > 0, self.chance(belief), torch.ones(1))
-        understood = understood * sure
-        return {"actions": rows, "confidence": understood * right, "understood": understood, "memory": belief,
+        return {"actions": rows, "confidence": read.understood * right, "understood": read.understood, "memory": belief,
                 "place": belief[:, 1:4], "task": torch.cat([verb, hand, asked], 1)}  # fmt: skip
+
+    def _read(self, prompt: list[str]) -> Read:
+        """What is asked for. A task has one instruction and many looks: the last reading is kept while neither words
+        nor weights change."""
+        key = *prompt, sum(p._version for p in self.reader.parameters())
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._read_anew(prompt)
+        return self._last[1]
+
+    def _read_anew(self, prompt: list[str]) -> Read:
+        said = self.reader(self.reader.tokens(prompt))
+        slots = {k: v.softmax(1) for k, v in said.items() if k != "understood"}
+        verb, hand = _one_hot(slots["verb"]), _one_hot(slots["hand"])
+        needs = verb[:, :WITH_THING].sum(1)
+        sure = slots["verb"].amax(1) * slots["hand"].amax(1)
+        sure = torch.where(needs > 0, sure * slots["colour"].amax(1) * slots["kind"].amax(1), sure)
+        asked = torch.cat([_one_hot(slots["colour"]), _one_hot(slots["kind"])], 1)
+        return Read(verb, hand, asked, needs, said["understood"].sigmoid()[:, 0] * sure)
 
     def mixture(self, found: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (m), variance (m²) and presence logit of the ensemble's finds [looks, n, ...]."""
