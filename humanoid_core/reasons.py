@@ -6,6 +6,9 @@ every table, log line and test speaks of it by the same name.
 
 from __future__ import annotations
 
+#: Cause of a level that comes down while nothing is wrong any more, as it does at a monitor's start; no code.
+SETTLING = "settling"
+
 REASONS: dict[str, str] = {
     # data
     "STALE": "the newest sample is older than its source's max age; is the driver running, is the link loaded?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from humanoid_core.reasons import SETTLING
 from humanoid_core.timing import NS
 from humanoid_core.types import Level
 
@@ -18,9 +19,10 @@ class BlackBox:
     def hear(self, level: Level, cause: str, now_ns: int) -> None:
         """The present safety level; times are monotonic."""
         above = self._save_on is not None and level >= self._save_on
-        if above and not self._above and self._due_ns is None:
+        rose = above and not self._above and cause != SETTLING
+        if rose and self._due_ns is None:
             self._due_ns, self._cause = now_ns + self._after_ns, f"{level.name} {cause}".strip()
-        self._above = above
+        self._above = above and (self._above or rose)
 
     def due(self, now_ns: int) -> str:
         """Why the ring is to be saved now, '' while it is not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from humanoid_core.reasons import SETTLING
 from humanoid_core.robot_model import RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.types import Level, Violation
@@ -89,7 +90,7 @@ def _cause(found: list[Finding], memory: Memory) -> str:
         return f"latched by {memory.latch_cause}"
     if found:
         return _text(found[0])
-    return "settling" if memory.level > Level.SAFE else ""
+    return SETTLING if memory.level > Level.SAFE else ""
 
 
 def _violations(found: list[Finding], ros_ns: int, memory: Memory) -> tuple[Violation, ...]:

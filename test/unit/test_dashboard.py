@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from humanoid_cli.main import main
 from humanoid_core.kinematics import Kinematics
@@ -25,15 +23,12 @@ from humanoid_core.types import (
     Violation,
     VlaStatus,
 )
-from humanoid_ros.params import from_mapping
 from view_nodes.core.board import Board
 from view_nodes.core.links import Links
 from view_nodes.core.plots import PLOTS, Curves, Minute
 from view_nodes.core.stop import FAREWELLS, UNTIL_RESET, UNTIL_SIGN_OFF, StopButton
 from view_nodes.page import PageError, listen
-from view_nodes.params import DashboardParams
 
-ROOT = Path(__file__).resolve().parents[2]
 ROBOT = load_robot("g1")
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
 
@@ -204,12 +199,3 @@ def test_a_taken_port_is_refused_with_the_way_out() -> None:
 def test_an_address_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dashboard", "--host", "everywhere"]) == 2
     assert "'everywhere' is no address" in capsys.readouterr().err
-
-
-def test_tuning_file_and_parameters_agree() -> None:
-    text = (ROOT / "config" / "nodes" / "dashboard.yaml").read_text()
-    values = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert from_mapping("dashboard", DashboardParams, values) == DashboardParams()
-    assert list(values) == [f.name for f in dataclasses.fields(DashboardParams)]
-    for field in dataclasses.fields(DashboardParams):
-        assert field.metadata["doc"] in text

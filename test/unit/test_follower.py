@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
 
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import JointCommand, Mode
-from humanoid_ros.params import from_mapping
 from robot_nodes.core.follower import Follower, FollowerConfig
-from robot_nodes.params import ControlParams
 
 T1 = load_robot("t1")
 JOINTS = tuple(reversed([T1.joint_names[i] for i in T1.groups["left_arm"]]))  # the controller has an order of its own
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Ticks:
@@ -92,12 +85,3 @@ def test_a_joint_that_is_not_the_controllers_is_refused() -> None:
     command = JointCommand(t.now, 1, 1, "gate", ("Waist",), np.zeros(1))
     t.core.step(t.now, [command], Mode.RUN)
     assert t.core.refused["NOT_CONTROLLED"] == 1
-
-
-def test_tuning_file_and_parameters_agree() -> None:
-    text = (ROOT / "config/nodes/ros2_control_bridge.yaml").read_text()
-    values = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert from_mapping("ros2_control_bridge", ControlParams, values) == ControlParams()
-    assert list(values) == [f.name for f in dataclasses.fields(ControlParams)]
-    for field in dataclasses.fields(ControlParams):
-        assert field.metadata["doc"] in text

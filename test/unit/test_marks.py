@@ -18,7 +18,6 @@ from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import ActionChunk, Level, RobotState, SafetyStatus, TwinState, TwinStatus, Violation
 from humanoid_core.urdf import urdf
-from humanoid_ros.params import from_mapping
 from view_nodes.core.marks import BALL, LINE, OUTSIDE, TEXT, Mark, Marks
 from view_nodes.params import MarkersParams
 
@@ -206,12 +205,3 @@ def _everything(graph: str) -> dict[str, Any]:
     wanted = {"record": "x", "bag": "x", "markers": True, "dashboard": 1, "metrics": 1}
     taken = load_graph(graph).arguments
     return {key: value for key, value in wanted.items() if key in taken}
-
-
-def test_tuning_file_and_parameters_agree() -> None:
-    text = (ROOT / "config" / "nodes" / "scene_markers.yaml").read_text()
-    values = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert from_mapping("scene_markers", MarkersParams, values) == MarkersParams()
-    assert list(values) == [f.name for f in dataclasses.fields(MarkersParams)]
-    for field in dataclasses.fields(MarkersParams):
-        assert field.metadata["doc"] in text

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,13 +13,10 @@ from humanoid_core.latency import SensorToCommand
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import GateStatus, Level, MotorSample, SafetyStatus, SensorHealth, SourceHealth, Violation
 from humanoid_ros.head import stamp_ns
-from humanoid_ros.params import from_mapping
 from view_nodes.core.exposition import Exposition, ProcessUse
 from view_nodes.core.machine import ERROR, OK, WARN, Limits, Machine, Reading
 from view_nodes.machine_reader import named, read
-from view_nodes.params import MetricsParams
 
-ROOT = Path(__file__).resolve().parents[2]
 GATE = GateStatus(0, "passing", "", 40, 2, (("STALE", 3),), 100, 5, 0.004, 0.01)
 
 
@@ -150,12 +145,3 @@ def test_a_node_is_named_by_its_command_line() -> None:
              "__ns:=/left"]
     assert named(words) == ("twin", "left")
     assert named(words[:2]) == ("twin_sync", "")
-
-
-def test_tuning_file_and_parameters_agree() -> None:
-    text = (ROOT / "config" / "nodes" / "metrics.yaml").read_text()
-    values = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert from_mapping("metrics", MetricsParams, values) == MetricsParams()
-    assert list(values) == [f.name for f in dataclasses.fields(MetricsParams)]
-    for field in dataclasses.fields(MetricsParams):
-        assert field.metadata["doc"] in text

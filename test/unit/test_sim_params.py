@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +21,6 @@ from sim_nodes.core.truth import Truth
 from sim_nodes.params import TICK_NS, SimParams
 
 PERIOD = 5 * MS
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_short_hold_up_is_made_up_for_and_a_long_one_slips() -> None:
@@ -88,13 +85,6 @@ def test_at_the_nodes_step_the_robot_takes_5_ns_from_eight_directions(degrees: i
     truth = Truth(plant)
     assert not truth.fallen()
     assert truth.tilt() < 0.1
-
-
-def test_the_tuning_file_says_the_same_as_the_dataclass() -> None:
-    content = yaml.safe_load((ROOT / "config" / "nodes" / "sim_robot.yaml").read_text())
-    values = content["/**"]["ros__parameters"]
-    assert set(values) == {f.name for f in fields(SimParams)}
-    assert from_mapping("sim_robot", SimParams, values) == SimParams()
 
 
 @given(st.lists(st.integers(-4_000_000, 4_000_000), min_size=1, max_size=200))

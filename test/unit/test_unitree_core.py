@@ -13,14 +13,12 @@ from unitree_world import CONFIG, G1, SPEC, T0, command, frame
 
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import Mode
-from humanoid_ros.params import from_mapping
 from robot_nodes.core.actuation import LOWCMD, Actuation, ActuationConfig, Phase, Seen, addressed
 from robot_nodes.core.bridge import Bridge
 from robot_nodes.core.frames import Record, crc
 from robot_nodes.core.onboard import Answer, Onboard
 from robot_nodes.core.sender import OneSender
 from robot_nodes.core.unitree_spec import BridgeError, load_spec, mode_machine_of
-from robot_nodes.params import UnitreeParams
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -301,12 +299,3 @@ def test_a_vendor_file_with_a_wrong_key_is_refused_by_name(tmp_path: Path) -> No
     path.write_text(yaml.safe_dump(data))
     with pytest.raises(BridgeError, match=r"u.yaml: topics.low_state.*lowstate"):
         load_spec(str(path))
-
-
-def test_tuning_file_and_parameters_agree() -> None:
-    text = (ROOT / "config/nodes/unitree_bridge.yaml").read_text()
-    values = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert from_mapping("unitree_bridge", UnitreeParams, values) == UnitreeParams()
-    assert list(values) == [f.name for f in dataclasses.fields(UnitreeParams)]
-    for field in dataclasses.fields(UnitreeParams):
-        assert field.metadata["doc"] in text

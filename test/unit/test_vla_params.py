@@ -1,34 +1,21 @@
-"""vla_policy's tuning file, what it may not look at, and a policy that fails."""
+"""What a policy may not look at, and a policy that fails."""
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import yaml
 from unit.policy_world import observation
 
-from humanoid_ros.params import from_mapping
 from vla_nodes.backends.base import Backend
 from vla_nodes.core.instruction import Refusal
 from vla_nodes.core.policy import Decision, Observation
 from vla_nodes.core.session import Answer, Look
-from vla_nodes.params import VlaParams
 from vla_nodes.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_tuning_file_and_parameters_agree() -> None:
-    text = (ROOT / "config" / "nodes" / "vla_policy.yaml").read_text()
-    values = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert from_mapping("vla_policy", VlaParams, values) == VlaParams()
-    assert list(values) == [f.name for f in dataclasses.fields(VlaParams)]
-    for field in dataclasses.fields(VlaParams):
-        assert field.metadata["doc"] in text
 
 
 def test_no_policy_looks_at_the_truth() -> None:
