@@ -13,7 +13,7 @@ from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import ActionChunk, JointSample, RobotState, TwinState, TwinStatus
 from humanoid_ros.convert import doubles, from_msg, stamp_from_msg, to_msg
-from humanoid_ros.head import stamp_ns
+from humanoid_ros.head import effort, stamp_ns
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
 from humanoid_ros.polled import Polled
@@ -79,7 +79,11 @@ class TwinSync(HumanoidNode):
 
     def _due(self, data: bytes) -> bool:
         """Whether the core would use it; decided by the stamp before anything else is read."""
-        return self.core.due(stamp_ns(data))
+        at_ns = stamp_ns(data)
+        if self.core.due(at_ns):
+            return True
+        self.core.passed(at_ns, effort(data))
+        return False
 
     def _on_state(self, state: RobotState) -> None:
         with self._lock:

@@ -16,6 +16,7 @@ from sensor_msgs.msg import Image, JointState
 
 from humanoid_core import types as t
 from humanoid_ros.convert import convertible, from_msg, to_msg
+from humanoid_ros.head import effort
 from humanoid_ros.inbox import Letter
 
 STAMP = st.integers(0, 2**31 * 10**9 - 1)
@@ -147,3 +148,19 @@ def test_a_letter_that_is_damaged_or_says_the_unsayable_is_none() -> None:
     assert Letter(whole, Permit, 0, b"").open().scale == 0.5
     assert Letter(whole[: len(whole) // 2], Permit, 0, b"").open() is None
     assert Letter(serialize_message(Permit(level=9)), Permit, 0, b"").open() is None
+
+
+@given(count=st.integers(0, 40), names=st.lists(st.text("abc/", max_size=9), max_size=2),
+       frame=st.text("xyz", max_size=9))
+def test_the_torques_of_a_robot_state_are_read_without_decoding_the_rest(count: int, names: list[str],
+                                                                         frame: str) -> None:
+    torques, n = np.linspace(-3.0, 3.0, count), 29
+    state = t.RobotState(5, 1, np.zeros(n), np.ones(count), torques, np.zeros(n), np.zeros(4), np.zeros(3), np.zeros(3),
+                         np.zeros((2, 3)), 50.0, 3.0, tuple(names), "imu/pelvis")
+    message = to_msg(state)
+    message.header.frame_id = frame
+    data = bytes(serialize_message(message))
+    np.testing.assert_array_equal(effort(data), torques)
+    for cut in (14, 20, 200):
+        with pytest.raises(ValueError, match="robot state of"):
+            effort(data[:cut])

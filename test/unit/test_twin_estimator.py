@@ -262,3 +262,18 @@ def test_a_model_that_is_not_the_robot_is_refused_with_what_differs() -> None:
     order[0], order[1] = order[1], order[0]
     with pytest.raises(RobotError, match="same order"):
         check_model(replace(ROBOT, joint_names=tuple(order)), Kinematics(ROBOT).model)
+
+
+def test_the_torques_of_states_that_are_left_out_are_not(heard: Heard) -> None:
+    core, since, seen = TwinCore(ROBOT, replace(CONFIG, cell_ms=10.0)), [], 0  # type: tuple[TwinCore, list[Any], int]
+    for value, now_ns in heard:
+        if isinstance(value, JointCommand):
+            core.on_command(value)
+            continue
+        since.append(value.effort)
+        if core.on_state(value, now_ns) is not None and core.estimate is not None:
+            np.testing.assert_allclose(core.estimate.mean_effort, np.mean(since, axis=0))
+            np.testing.assert_array_equal(core.estimate.measured_effort, value.effort)
+            seen += len(since) > 1
+            since.clear()
+    assert seen > 100

@@ -57,9 +57,9 @@ class EstimatorConfig:
     position_noise: float = 5e-4
     velocity_noise: float = 2e-2
     effort_noise: float = 0.05
-    acceleration_density: float = 0.15
+    acceleration_density: float = 0.12
     disturbance_rate: float = 0.02
-    reaction_rate: float = 5.0
+    reaction_rate: float = 3.0
     gate: float = 25.0
     relock_s: float = 0.1
 

@@ -51,12 +51,14 @@ def follow(robot: RobotModel, start: Start, chunk: ActionChunk | None, scale: fl
     known = _known(start, p, v)
     time: Array = (np.arange(steps + 2, dtype=np.float64) - 1.0 + phase) * T
     reference, speed = _reference(robot, start, chunk, p[known], time)
-    a, top = robot.command_acceleration, robot.command_velocity * scale
+    a, top = robot.command_acceleration, np.where(moved, robot.command_velocity * scale, 0.0)
+    most = a * T
     for k in range(known, steps):
         e = reference[k] - p[k]
-        want = speed[k + 1] + np.sign(e) * np.minimum(np.abs(e) / TAU, np.sqrt(2.0 * a * np.abs(e)))
-        want = np.where(moved, np.clip(want, -top, top), 0.0)
-        v[k + 1] = v[k] + np.clip(want - v[k], -a * T, a * T)
+        far = np.abs(e)
+        want = speed[k + 1] + np.copysign(np.minimum(far / TAU, np.sqrt(2.0 * a * far)), e)
+        want = np.minimum(np.maximum(want, -top), top)  # np.clip takes several times as long
+        v[k + 1] = v[k] + np.minimum(np.maximum(want - v[k], -most), most)
         p[k + 1] = p[k] + 0.5 * T * (v[k] + v[k + 1])
     return Path(on, phase, p, v)
 

@@ -31,6 +31,9 @@ EACH = 5
 #: Beyond a limit by less than this is on it: rounding of what was sent, noise of what was measured; rad and m.
 SLACK, SAME = 2e-3, 1e-4
 
+#: Feet that moved by less than this, m, stand where they stood.
+STOOD = 1e-4
+
 #: (time s, code, subject)
 Found = tuple[float, str, str]
 
@@ -151,15 +154,16 @@ class Preview:
         if not k.free or not robot.feet:
             return 0.0, []
         feet = [i for i, on in enumerate(start.feet) if on] or list(range(len(robot.feet)))
-        margins = []
-        for posture, speed in zip(q, v, strict=True):
-            k.update(posture, base_quat=start.base, dq=np.where(path.on, speed, 0.0), base_linear=start.linear,
-                     base_angular=start.turning)
+        margins, speeds = [], np.where(path.on, v, 0.0)
+        stood: Array = np.full((1, 3), np.inf)
+        for posture, speed in zip(q, speeds, strict=True):
+            k.update(posture, base_quat=start.base, dq=speed, base_linear=start.linear, base_angular=start.turning)
             points = k.foot_points()
-            com, ground = k.com(), np.vstack([points[i] for i in feet])
-            height = float(com[2] - ground[:, 2].min())
-            margins.append(support_margin(support_polygon(ground[:, :2]),
-                                          capture_point(com, k.com_velocity(), height)))
+            ground = np.vstack([points[i] for i in feet])
+            if len(ground) != len(stood) or float(np.abs(ground - stood).max()) > STOOD:
+                stood, polygon, low = ground, support_polygon(ground[:, :2]), float(ground[:, 2].min())
+            com = k.com()
+            margins.append(support_margin(polygon, capture_point(com, k.com_velocity(), float(com[2]) - low)))
         worst = np.array(margins)
         return float(worst.min()), _first("SUPPORT", time, (worst < 0.0)[:, None], ["balance"])
 

@@ -11,6 +11,7 @@ nobody commands is held by that controller: what speed it has fades.
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg.lapack import dposv
 
 from humanoid_core.robot_model import Array, RobotModel
 from twin_nodes.core.estimator import SLIDING
@@ -38,23 +39,26 @@ class Rollout:
         q, v = np.tile(start.q, (steps + 1, 1)), np.tile(start.v, (steps + 1, 1))
         fade = np.exp(-T * np.arange(steps + 1) / FADE)[:, None]
         q[:], v[:] = start.q + start.v * FADE * (1.0 - fade), start.v * fade
+        if not on.size:
+            return q, v
         pick = np.ix_(on, on)
         kp, kd, damping, dry = robot.kp[on], robot.kd[on], robot.damping[on], robot.frictionloss[on]
         # Each set-point holds until the next: over an interval, the mean of the two that meet in it.
         goal = path.phase * path.position[:-1, on] + (1.0 - path.phase) * path.position[1:, on]
         speed = path.phase * path.velocity[:-1, on] + (1.0 - path.phase) * path.velocity[1:, on]
-        diagonal = np.arange(len(on))
+        still = 0.5 * T * (kd + damping) + 0.25 * T * T * kp
         for k in range(steps):
             x, dx = q[k, on], v[k, on]
             if k % REFRESH == 0:
                 motion = self.dynamics.at(q[k], v[k], start.gravity)
                 mass = motion.mass[pick]
-                given = start.d[on] - (1.0 - start.share[on]) * motion.bias[on]
+                given = (start.d - (1.0 - start.share) * motion.bias)[on]
             sliding = np.tanh(dx / SLIDING)
             slope = dry / SLIDING * (1.0 - sliding * sliding)
             implicit = mass.copy()
-            implicit[diagonal, diagonal] += 0.5 * T * (kd + damping + slope) + 0.25 * T * T * kp
+            implicit.flat[::len(on) + 1] += still + 0.5 * T * slope
             torque = kp * (goal[k] - x - 0.5 * T * dx) + kd * (speed[k] - dx) + given - damping * dx - dry * sliding
-            change = T * np.linalg.solve(implicit, torque)
+            # Symmetric and positive definite: a third of the time of a general solver.
+            change = T * dposv(implicit, torque)[1]
             q[k + 1, on], v[k + 1, on] = x + T * (dx + 0.5 * change), dx + change
         return q, v

@@ -1,9 +1,9 @@
 """How long a command takes to act: the shift at which commands explain the torque that the drives report.
 
 For each candidate delay, r = measured torque - share of the bias - [kp (q*(t - delay) - q) + kd (v*(t - delay) - v) +
-effort*], without its slow part, squared, weighted by what the sensors' noise does to it and summed with a fading
-memory. The smallest sum wins, refined by the parabola through it and its neighbours. Where nothing moves every shift
-explains the same: then the last answer stays.
+effort*], each the mean over the time that the report is about, without its slow part, squared, weighted by what the
+sensors' noise does to it and summed with a fading memory. The smallest sum wins, refined by the parabola through it and
+its neighbours. Where nothing moves every shift explains the same: then the last answer stays.
 """
 
 from __future__ import annotations
@@ -21,17 +21,21 @@ from twin_nodes.core.estimator import EstimatorConfig
 #: Candidates, s. Memory of the sums and of the slow part, s.
 CANDIDATES: Array = np.arange(0.0, 0.081, 0.004)
 MEMORY, SLOW = 1.0, 0.5
-#: One sample in so many is looked at: neighbours tell the same.
-EACH = 4
+#: One report in so many is looked at: neighbours tell the same. An odd number, since two reports a command, always the
+#: same one of them, show a delay to a whole command only.
+EACH = 5
 #: The worst candidate must be so much worse than the best one, in units of its noise, before anything is told.
 CONTRAST = 100.0
 
 
 class CommandDelay:
-    """``add`` every measurement; ``delay`` is in s, NaN while unknown."""
+    """``add`` every report; ``delay`` is in s, NaN while unknown."""
 
     def __init__(self, robot: RobotModel, config: EstimatorConfig) -> None:
         self.robot, self._config = robot, config
+        source = robot.sources.get("joint_states")
+        #: What a report is the mean over, ns.
+        self._span_ns = round(NS / source.rate) if source is not None and source.rate > 0.0 else 5 * MS
         self.clear()
 
     def clear(self) -> None:
@@ -41,7 +45,7 @@ class CommandDelay:
         self._sums = np.zeros(len(CANDIDATES))
         self._weight = 0.0
         self._turn = self._used_ns = 0
-        self._last: tuple[int, Array, Array] | None = None
+        self._last_ns = 0
 
     def command(self, stamp_ns: int, drive: Drive) -> None:
         """Set-points that were sent at ``stamp_ns``."""
@@ -50,28 +54,23 @@ class CommandDelay:
 
     def add(self, stamp_ns: int, q: Array, v: Array, effort: Array, carried: Array) -> None:
         """Raw measurements (n,), and what the drives carry by themselves (share of the bias, N m)."""
-        last, self._last = self._last, (stamp_ns, q, v)
+        last_ns, self._last_ns = self._last_ns, stamp_ns
         self._turn = (self._turn + 1) % EACH
         if self._turn:
             return
-        if last is None or not self._drives or not 0 < stamp_ns - last[0] <= 50 * MS:
+        if not last_ns or not self._drives or not 0 < stamp_ns - last_ns <= 50 * MS:
             self._slow = None
             return
-        # The torque is a mean over the time since the sample before.
-        middle = (stamp_ns + last[0]) // 2
-        stamps = [s for s, _ in self._drives]
-        rows = [bisect_right(stamps, middle - round(c * NS)) - 1 for c in CANDIDATES]
-        if rows[-1] < 0 or middle - stamps[-1] > 100 * MS:
+        shown = self._shown(stamp_ns)
+        if shown is None:
             self._slow = None
             return
-        shown = [self._drives[k][1] for k in rows]
-        on = shown[-1].on & np.isfinite(effort) & np.isfinite(q + v)
+        first, goal, speed, push = shown
+        on = first.on & np.isfinite(effort) & np.isfinite(q + v)
         if not on.any():
             return
-        kp, kd = shown[0].kp, shown[0].kd
-        goal, speed = np.array([d.position for d in shown]), np.array([d.velocity for d in shown])
-        push = np.array([d.effort for d in shown])
-        asked = kp * (goal - 0.5 * (q + last[1])) + kd * (speed - 0.5 * (v + last[2])) + push
+        kp, kd = first.kp, first.kd
+        asked = kp * (goal - q + 0.5 * self._span_ns / NS * v) + kd * (speed - v) + push
         rest = np.where(on, effort - carried - asked, 0.0)
         dt = (stamp_ns - self._used_ns) / NS if self._slow is not None else 0.0
         self._used_ns = stamp_ns
@@ -79,11 +78,26 @@ class CommandDelay:
             self._slow = rest
         self._slow = self._slow + min(dt / SLOW, 1.0) * (rest - self._slow)
         c = self._config
-        noise = 0.5 * (kp * c.position_noise) ** 2 + 0.5 * (kd * c.velocity_noise) ** 2 + c.effort_noise**2
+        noise = (kp * c.position_noise) ** 2 + (kd * c.velocity_noise) ** 2 + c.effort_noise**2
         fade = np.exp(-dt / MEMORY)
         self._sums = fade * self._sums + (np.where(on, (rest - self._slow) ** 2 / noise, 0.0)).sum(axis=1)
         self._weight = fade * self._weight + float(on.sum())
         self._choose()
+
+    def _shown(self, stamp_ns: int) -> tuple[Drive, Array, Array, Array] | None:
+        """(the drive of the longest delay; position, velocity, effort asked for, (c, n)) of each candidate delay, the
+        mean over the report; None where the commands that are kept do not reach."""
+        stamps = [s for s, _ in self._drives]
+        ends = [stamp_ns - round(c * NS) for c in CANDIDATES]
+        rows = [bisect_right(stamps, end) - 1 for end in ends]
+        if rows[-1] < 1 or stamp_ns - stamps[-1] > 100 * MS:
+            return None
+        after, before = ([self._drives[k - back][1] for k in rows] for back in (0, 1))
+        share = np.array([min((end - stamps[k]) / self._span_ns, 1.0) for end, k in zip(ends, rows, strict=True)])
+        goal, speed, push = (share[:, None] * np.array([getattr(d, name) for d in after])
+                             + (1.0 - share[:, None]) * np.array([getattr(d, name) for d in before])
+                             for name in ("position", "velocity", "effort"))
+        return before[-1], goal, speed, push
 
     def _choose(self) -> None:
         best = int(np.argmin(self._sums))

@@ -22,7 +22,7 @@ from twin_nodes.core.calibration import Answer, Calibration
 from twin_nodes.core.diagnosis import Diagnosed, Diagnosis, DiagnosisConfig
 from twin_nodes.core.drives import Drives
 from twin_nodes.core.estimate import Estimate
-from twin_nodes.core.estimator import EstimatorConfig, JointBelief, JointEstimator, JointInput
+from twin_nodes.core.estimator import EstimatorConfig, JointBelief, JointEstimator
 from twin_nodes.core.health import Health
 from twin_nodes.core.identification import COULOMB, VISCOUS, Identification
 from twin_nodes.core.model_check import check_model
@@ -268,8 +268,7 @@ class TwinCore:
         """What only the newest measurement does, once: running means, delays, who judges."""
         joints, m = moment.joints, moment.measured
         self._mean_nis += SHARE * (float(joints.nis.mean()) - self._mean_nis)
-        self.command_delay.add(m.stamp_ns, m.position, m.velocity, m.effort, joints.carried)
-        self.estimate = self.estimator.estimate(joints, m, self._mean_effort(m))
+        self.estimate = self.estimator.estimate(joints, m, self._reports(moment))
         last_ns = state.stamp_ns - HALF_SAMPLE_NS
         self.diagnosed = self.diagnosis.update(self.estimate, state, now_ns, self.drives.at(last_ns), joints.motion)
         while self.diagnosis.changed:
@@ -283,12 +282,17 @@ class TwinCore:
                 self._told[f"{code} {names[i]}"] = state.stamp_ns
         self._relocks = joints.relocks
 
-    def _mean_effort(self, m: JointInput) -> Array:
-        """Of the reports since the state used before."""
-        before_ns = -1 if self.estimate is None else self.estimate.stamp_ns
-        reports = [m.effort, *(effort for ns, effort in self._between if before_ns < ns < m.stamp_ns)]
+    def _reports(self, moment: Moment) -> Array:
+        """Mean torque of the reports since the state used before; each of them tells of the commands' way."""
+        m, before = moment.measured, self.estimate
+        between = [(ns, effort) for ns, effort in self._between
+                   if before is not None and before.stamp_ns < ns < m.stamp_ns]
         self._between.clear()
-        return m.effort if len(reports) == 1 else np.asarray(np.mean(reports, axis=0))
+        for ns, effort in between:
+            earlier = (m.stamp_ns - ns) / NS
+            self.command_delay.add(ns, m.position - earlier * m.velocity, m.velocity, effort, moment.joints.carried)
+        self.command_delay.add(m.stamp_ns, m.position, m.velocity, m.effort, moment.joints.carried)
+        return m.effort if not between else np.asarray(np.mean([m.effort, *(e for _, e in between)], axis=0))
 
     def _twin(self, moment: Moment, now_ns: int) -> TwinState:
         state, joints, told = self.latest, moment.joints, self.diagnosed
