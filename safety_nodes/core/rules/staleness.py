@@ -73,7 +73,8 @@ def _twin(x: Tick) -> list[Finding]:
         return [Finding("NO_TWIN", "twin/state", NEVER, limit, WARNING)]
     if silent(twin.mono_ns, x.now_ns, limit):
         return [Finding("NO_TWIN", "twin/state", (x.now_ns - twin.mono_ns) / NS, limit, WARNING)]
-    if twin.value.status != TwinStatus.OK:  # it speaks, but of a measurement that is too old for it
-        age = (x.inputs.ros_ns - twin.value.stamp_ns) / NS
-        return [Finding("NO_TWIN", f"twin/state {twin.value.status.name}", age, limit, WARNING)]
-    return []
+    age = (x.inputs.ros_ns - twin.value.stamp_ns) / NS
+    if twin.value.status == TwinStatus.OK or (twin.value.status == TwinStatus.STALE and age <= limit):
+        return []
+    # It speaks, but of a measurement that is too old.
+    return [Finding("NO_TWIN", f"twin/state {twin.value.status.name}", age, limit, WARNING)]
