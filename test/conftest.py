@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-#: `pytest --hypothesis-profile many`: ten thousand cases of each property that counts its cases with `cases`.
-settings.register_profile("many", max_examples=10_000, deadline=None)
+#: `pytest --hypothesis-profile many`: so many cases of each property that counts its cases with `cases`; over a hundred
+#: thousand of the monitor and the gate together.
+settings.register_profile("many", max_examples=5_000, deadline=None)
 
 DOMAINS = range(100, 221)
 EXECUTABLES = Path(sys.prefix) / "lib" / "humanoid_twin"

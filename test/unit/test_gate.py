@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safety_world import GATE, NAMES, PERIOD, ROBOT, UPPER, GateWorld, calm_state
+from safety_world import GATE, NAMES, PERIOD, ROBOT, UPPER, GateWorld, calm_state, cases
 
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import Level, Mode
@@ -419,7 +419,7 @@ _tick = st.tuples(st.lists(_command, max_size=3), st.none() | st.just({}) | st.j
 
 
 @given(st.lists(_tick, min_size=1, max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 def test_whatever_comes_in_what_leaves_is_finite_inside_limits_and_rate_limited(story: list[Any]) -> None:
     world = GateWorld()
     for commands, permit, state in story:
@@ -436,7 +436,7 @@ def test_whatever_comes_in_what_leaves_is_finite_inside_limits_and_rate_limited(
 
 
 @given(st.lists(st.tuples(st.floats(-4, 4), st.integers(0, 16)), min_size=5, max_size=80))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 def test_without_a_permit_the_robot_comes_to_rest(goals: list[tuple[float, int]]) -> None:
     world = GateWorld()
     world.hold_ticks(3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safety_world import MONITOR, ROBOT, MonitorWorld, calm_health, calm_state, calm_twin
+from safety_world import MONITOR, ROBOT, MonitorWorld, calm_health, calm_state, calm_twin, cases
 
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import JointCommand, Level, OverrideState, RobotState, TwinState, TwinStatus
@@ -335,7 +335,7 @@ def _poison(value: Any, bad: float, place: int) -> Any:
 
 
 @given(st.sampled_from(_STATE_FIELDS), st.sampled_from([math.nan, math.inf, -math.inf]), st.integers(0, 60))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=cases(120), deadline=None)
 def test_nan_or_infinity_anywhere_in_the_state_is_never_safe(field: str, bad: float, place: int) -> None:
     world = MonitorWorld()
     world.settle()
@@ -344,7 +344,7 @@ def test_nan_or_infinity_anywhere_in_the_state_is_never_safe(field: str, bad: fl
 
 
 @given(st.sampled_from(_TWIN_FIELDS), st.sampled_from([math.nan, math.inf, -math.inf]), st.integers(0, 60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=cases(40), deadline=None)
 def test_nan_in_the_twin_is_never_safe(field: str, bad: float, place: int) -> None:
     world = MonitorWorld()
     world.settle()
@@ -352,7 +352,7 @@ def test_nan_in_the_twin_is_never_safe(field: str, bad: float, place: int) -> No
 
 
 @given(st.lists(st.floats(0.0, 1.5), min_size=1, max_size=60), st.floats(0.0, 1.0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 def test_a_worse_lean_never_gives_a_lower_level(leans: list[float], more: float) -> None:
     mild, bad = MonitorWorld(), MonitorWorld()
     mild.settle()
@@ -365,7 +365,7 @@ def test_a_worse_lean_never_gives_a_lower_level(leans: list[float], more: float)
 
 
 @given(_NUMBERS, _NUMBERS)
-@settings(max_examples=300)
+@settings(max_examples=cases(300))
 def test_grading_is_monotonic_and_never_calls_nan_safe(a: float, b: float) -> None:
     steps = (0.1, 0.2, 0.3)
     if math.isnan(a) or math.isnan(b):
