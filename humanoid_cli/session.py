@@ -203,7 +203,7 @@ class Session:
         record.rates = watcher.rates(record.start_ns, record.end_ns)
 
     def _note_deaths(self, supervisor: Supervisor, began: float) -> bool:
-        ended = [e for e in supervisor.poll() if e.kind == "ended"]
+        ended = [e for e in supervisor.poll() if e.kind in ("ended", "refused")]
         for event in ended:
             at = event.at - began if began else float("nan")
             self.record.deaths.append((at, event, supervisor.last_line(event.node)))

@@ -1,4 +1,6 @@
-"""Starts a graph's processes, watches them, restarts those that may be restarted, and ends all of them.
+"""Starts a graph's processes, brings their nodes up, restarts those that may be restarted, and ends all of them.
+
+Managed nodes are activated in the graph's order and come to rest in reverse (humanoid_ros/bringup.py).
 
 Nothing is left behind: each process leads its own session, is killed by the kernel when this one dies, and is
 ended in three bounded steps (SIGINT, SIGTERM, SIGKILL). Used by `up` and by `demo`.
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import queue
 import selectors
 import signal
 import subprocess
@@ -19,21 +22,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from humanoid_core.graph import Graph, GraphError, NodeSpec
 from humanoid_core.robot_schema import nearest
 
+if TYPE_CHECKING:
+    from humanoid_ros.bringup import Bringup
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _LONGEST_LINE = 65536
+#: s for all nodes together to come to rest, before the processes are ended.
+REST = 1.5
 
 Sink = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a node: ``kind`` is started, ended, restarting or gave_up; ``at`` on CLOCK_MONOTONIC, s."""
+    """What happened to a node: ``kind`` is started, active, refused (its configuration), ended, restarting or
+    gave_up; ``at`` on CLOCK_MONOTONIC, s."""
 
     kind: str
     node: str
@@ -48,6 +57,10 @@ class Event:
             return f"{self.node} starts again in {self.delay:g} s"
         if self.kind == "gave_up":
             return f"{self.node} ended too often and is not started again"
+        if self.kind == "refused":
+            return f"{self.node} refused to be configured"
+        if self.kind == "active":
+            return f"{self.node} is active"
         return f"{self.node} {self.kind}"
 
 
@@ -148,7 +161,8 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.graph, self._sink, self._respawn, self._clock = graph, sink, respawn, clock
-        self.failure: Event | None = None  # end of a required node
+        self.failure: Event | None = None  # a required node ended, or refused its configuration
+        self.restless: list[str] = []  # did not come to rest when asked, before the end
         self._processes: list[_Process] = []
         for spec in graph.nodes:
             merged = {"PYTHONUNBUFFERED": "1", **spec.environment, **os.environ, **(environment or {})}
@@ -160,6 +174,9 @@ class Supervisor:
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read, name="node-output", daemon=True)
         self._closing = False
+        self._namespace, self._domain = namespace, (environment or {}).get("ROS_DOMAIN_ID")
+        self._bringup: Bringup | None = None
+        self._told: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     def __enter__(self) -> Supervisor:
         self.start()
@@ -175,9 +192,26 @@ class Supervisor:
         try:
             for process in self._processes:
                 self._begin(process)
+            if any(spec.managed for spec in self.graph.nodes):
+                self._bring_up()
         except BaseException:
             self.stop()
             raise
+
+    def _bring_up(self) -> None:
+        from humanoid_ros.bringup import ACTIVE, Bringup  # ROS is imported while the nodes do the same
+
+        def tell(node: str, text: str) -> None:
+            self._told.put(Event("active" if text == ACTIVE else "refused", node, self._clock()))
+
+        domain = int(self._domain) if self._domain else None
+        self._bringup = Bringup(self.graph, self._namespace, tell, domain)
+        for process in self._processes:
+            self._bringup.begin(process.spec.name)
+
+    def waiting(self) -> list[str]:
+        """What is not active yet, for people."""
+        return self._bringup.waiting() if self._bringup is not None else []
 
     def pids(self) -> dict[str, int]:
         """Process ids of the nodes that run now."""
@@ -195,18 +229,32 @@ class Supervisor:
 
     def poll(self) -> list[Event]:
         """Look once at every process; returns what is new. Sets ``failure`` when a required node is gone."""
-        events: list[Event] = []
+        events = self._news()
         now = self._clock()
         for process in self._processes:
             name = process.spec.name
             if process.alive and process.popen is not None and process.popen.poll() is not None:
                 process.sweep()
+                if self._bringup is not None:
+                    self._bringup.ended(name)
                 ended = Event("ended", name, now, code=process.popen.returncode)
                 events += [ended, *self._after_end(process, ended)]
             elif process.start_at is not None and now >= process.start_at:
                 process.restarts.append(now)
                 self._begin(process)
+                if self._bringup is not None:
+                    self._bringup.begin(name)
                 events.append(Event("started", name, now))
+        return events
+
+    def _news(self) -> list[Event]:
+        """What the bring-up has told since the last look."""
+        events: list[Event] = []
+        while not self._told.empty():
+            event = self._told.get()
+            events.append(event)
+            if event.kind == "refused" and self.graph.node(event.node).required and self.failure is None:
+                self.failure = event
         return events
 
     def _after_end(self, process: _Process, ended: Event) -> list[Event]:
@@ -226,12 +274,16 @@ class Supervisor:
         return gave_up
 
     def stop(self, grace: tuple[float, float] = (5.0, 3.0)) -> list[str]:
-        """End everything: SIGINT, after ``grace[0]`` s SIGTERM, after ``grace[1]`` s more SIGKILL.
+        """End everything: nodes come to rest in reverse, then SIGINT, after ``grace[0]`` s SIGTERM, after ``grace[1]``
+        s more SIGKILL.
 
         The last started ends first asked. Returns the names of the nodes that had to be killed.
         """
         for process in self._processes:
             process.start_at = None
+        bringup, self._bringup = self._bringup, None
+        if bringup is not None:
+            self.restless = bringup.down(REST)
         for number, seconds in ((signal.SIGINT, grace[0]), (signal.SIGTERM, grace[1])):
             for process in reversed(self._processes):
                 process.signal(number)
@@ -245,6 +297,8 @@ class Supervisor:
         for process in self._processes:
             process.sweep()
         self._end_reader()
+        if bringup is not None:
+            bringup.close()
         return [p.spec.name for p in stubborn]
 
     def _all_ended(self, deadline: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rich.text import Text
 from humanoid_cli.supervisor import Event, Supervisor
 from humanoid_core.graph import Graph, load_graph, parse_setting
 
+#: s after which it is said who is not active yet.
+PATIENCE = 15.0
 COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_green", "bright_magenta")
 
 
@@ -46,8 +49,13 @@ def up(graph_name: str, robot: str | None, seed: int | None, settings: list[str]
     supervisor = Supervisor(graph, prefixed(console, graph), namespace=namespace)
     console.print(f"{graph.name}: {graph.description}; {len(graph.nodes)} nodes, ROS_DOMAIN_ID="
                   f"{os.environ.get('ROS_DOMAIN_ID', '0')}. Ctrl-C ends all of them.", soft_wrap=True)
+    late: float | None = time.monotonic() + PATIENCE
     with supervisor:
         while not stop.wait(0.05):
+            if late is not None and time.monotonic() > late:
+                late = None
+                for line in supervisor.waiting():
+                    console.print(f"not active after {PATIENCE:g} s: {line}", style="yellow", soft_wrap=True)
             for event in supervisor.poll():
                 _say(console, event)
             if supervisor.failure is not None or supervisor.idle:
@@ -55,6 +63,8 @@ def up(graph_name: str, robot: str | None, seed: int | None, settings: list[str]
         if supervisor.failure is None:
             console.print("ending all nodes ...")
         killed = supervisor.stop()
+    for name in supervisor.restless:
+        console.print(f"{name} did not come to rest in its turn", style="yellow")
     for name in killed:
         console.print(f"{name} did not end when asked and was killed", style="red")
     if supervisor.failure is not None:
@@ -70,5 +80,5 @@ def up(graph_name: str, robot: str | None, seed: int | None, settings: list[str]
 
 
 def _say(console: Console, event: Event) -> None:
-    style = {"ended": "red", "gave_up": "red", "restarting": "yellow"}.get(event.kind)
+    style = {"ended": "red", "refused": "red", "gave_up": "red", "restarting": "yellow"}.get(event.kind)
     console.print(str(event), style=style)

@@ -64,6 +64,9 @@ class NodeEntry(Strict):
     environment: dict[str, str] = Field(default_factory=dict)
     respawn: Respawn | None = None
     required: Annotated[bool, Field(strict=True)] = True
+    #: Has the lifecycle services of a managed node; false for a program that knows nothing of them.
+    managed: Annotated[bool, Field(strict=True)] = True
+    #: Activated when these are; one that is not required is not waited for once it cannot be.
     after: list[Name] = Field(default_factory=list)
     nice: Annotated[int, Field(strict=True, ge=0, le=19)] = 0
     #: The argument without which this node is left out; 'argument=value': left out unless it has this value.
@@ -103,9 +106,10 @@ class NodeSpec:
     required: bool
     after: tuple[str, ...]
     nice: int
+    managed: bool = True
 
     def ros_arguments(self, namespace: str = "") -> list[str]:
-        """The ``--ros-args`` part of the command line."""
+        """The ``--ros-args`` part of the command line. A managed node then waits for its manager."""
         out = ["--ros-args", "-r", f"__node:={self.name}"]
         if namespace:
             out += ["-r", f"__ns:=/{namespace.strip('/')}"]
@@ -115,6 +119,8 @@ class NodeSpec:
             out += ["--params-file", str(self.parameter_file)]
         for key, value in self.parameters.items():
             out += ["-p", f"{key}:={json.dumps(value)}"]  # JSON is YAML: a quoted text stays a text
+        if self.managed:
+            out += ["-p", "autostart:=false"]
         return out
 
 
@@ -296,7 +302,7 @@ def _resolve(
         for k, v in {**file.environment, **entry.environment}.items()
     }
     return NodeSpec(entry.name, entry.executable, parameter_file, parameters, dict(entry.remap), environment,
-                    entry.respawn, entry.required, tuple(entry.after), entry.nice)
+                    entry.respawn, entry.required, tuple(entry.after), entry.nice, entry.managed)
 
 
 def _substitute(path: Path, key: str, value: Any, values: Mapping[str, Scalar]) -> Value:

@@ -61,6 +61,7 @@ REASONS: dict[str, str] = {
     "PUBLISHER": "somebody else publishes on a gated topic",
     "NO_COMMAND": "no fresh command",
     "NO_PERMIT": "no fresh permit from safety_monitor",
+    "INACTIVE": "command_gate is not active; 'humanoid-twin up' and the launch files activate it",
     "NO_STATE": "no fresh robot state",
     "NO_TWIN": "no fresh twin state",
     "EXHAUSTED": "the chunk ended and no new one came",

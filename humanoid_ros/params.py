@@ -15,7 +15,9 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 T = TypeVar("T")
-_ROS_OWN = ("use_sim_time", "qos_overrides", "start_type_description_service")
+#: Of every node (humanoid_ros/managed.py), beside those of its dataclass.
+AUTOSTART = "autostart"
+_OF_EVERY_NODE = ("use_sim_time", "qos_overrides", "start_type_description_service", AUTOSTART)
 
 
 class ParameterError(ValueError):
@@ -66,7 +68,7 @@ def _descriptor(field: dataclasses.Field[Any], kind: type) -> ParameterDescripto
 
 def _refuse_unknown(node: Node, known: set[str]) -> None:
     for name in node._parameter_overrides:  # rclpy has no public view of what the command line gave
-        if name in known or name.split(".")[0] in _ROS_OWN:
+        if name in known or name.split(".")[0] in _OF_EVERY_NODE:
             continue
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"

@@ -1,20 +1,34 @@
 """The whole suite on one backend: ros2 launch humanoid_twin bringup.launch.py robot:=g1 backend:=mujoco
 
-The nodes come from config/graphs/<graph>.yaml, which `humanoid-twin up` reads as well.
+The nodes come from config/graphs/<graph>.yaml, which `humanoid-twin up` reads as well. They are brought up in the
+graph's order and come to rest in reverse, here as there (humanoid_ros/bringup.py).
 """
 
 import os
+import signal
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, LogInfo, OpaqueFunction
-from launch.events import Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit, OnProcessStart, OnShutdown
+from launch.events import Shutdown, matches_action
+from launch.events.process import SignalProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from humanoid_core.graph import known_graphs, load_graph, parse_setting
+from humanoid_ros.bringup import ACTIVE, Bringup
 
+#: s for all nodes together to come to rest, before they are told to end.
+REST = 1.5
 #: backend -> graph
 BACKENDS = {"mujoco": "sim", "gazebo": "gazebo", "real": "real", "bag": "bag"}
 
@@ -43,6 +57,7 @@ def node_actions(graph, namespace=""):
         respawn = node.respawn
         parameters = [str(node.parameter_file)] if node.parameter_file else []
         parameters += [dict(node.parameters)] if node.parameters else []
+        parameters += [{"autostart": False}] if node.managed else []
         actions.append(Node(
             package="humanoid_twin",
             executable=node.executable,
@@ -62,6 +77,48 @@ def node_actions(graph, namespace=""):
             on_exit=_end_all(node.name) if node.required and respawn is None else None,
         ))
     return actions
+
+
+def lifecycle_actions(graph, namespace, nodes, context):
+    """What brings the nodes (launch_ros Nodes in the graph's order) up when their processes start, and down."""
+    required = {node.name for node in graph.nodes if node.required}
+
+    def tell(name, text):  # in the bring-up's thread
+        words = f"{name} is active" if text == ACTIVE else f"{name} refused to be configured"
+        actions = [LogInfo(msg=words)]
+        if text != ACTIVE and name in required:
+            actions += [LogInfo(msg="it is required, so everything ends"), EmitEvent(event=Shutdown(reason=words))]
+        context.asyncio_loop.call_soon_threadsafe(lambda: [action.visit(context) for action in actions])
+
+    made = []  # of a launch description that is only looked at, nothing
+
+    def begin(name):
+        if not made:
+            made.append(Bringup(graph, namespace, tell))
+        made[0].begin(name)
+
+    def ended(name):
+        made[0].ended(name)
+
+    def down(_event, _context):
+        """Also says Ctrl-C to each, which launch leaves to the terminal."""
+        for bringup in made:
+            for name in bringup.down(REST):
+                print(f"{name} did not come to rest in its turn")
+            bringup.close()
+        return [EmitEvent(event=SignalProcess(signal_number=signal.SIGINT, process_matcher=matches_action(node)))
+                for node in reversed(nodes)]
+
+    actions = []
+    for spec, node in zip(graph.nodes, nodes, strict=True):
+        actions += [
+            RegisterEventHandler(OnProcessStart(target_action=node, on_start=_say(begin, spec.name))),
+            RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_say(ended, spec.name)))]
+    return [*actions, RegisterEventHandler(OnShutdown(on_shutdown=down))]
+
+
+def _say(function, name):
+    return lambda _event, _context: function(name)
 
 
 def _end_all(name):
@@ -97,7 +154,8 @@ def _nodes(context):
     values["markers"] = rviz or _truth(given, "markers")
     graph = load_graph(name, {k: v for k, v in values.items() if k in taken},
                        [parse_setting(text) for text in given["set"].split()])
-    return [*node_actions(graph, given["namespace"]), *(_rviz(given) if rviz else [])]
+    nodes = node_actions(graph, given["namespace"])
+    return [*lifecycle_actions(graph, given["namespace"], nodes, context), *nodes, *(_rviz(given) if rviz else [])]
 
 
 def _rviz(given):

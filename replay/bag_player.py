@@ -18,7 +18,11 @@ class BagPlayer(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("bag_player")
-        p = self.params = declare(self, BagPlayerParams)
+        self.params = declare(self, BagPlayerParams)
+
+    def configure(self) -> None:
+        """Find the recording, and publishers for what is in it."""
+        p = self.params
         self._stop = threading.Event()
         self._state = "waiting"
         try:
@@ -31,12 +35,21 @@ class BagPlayer(HumanoidNode):
             raise ParameterError(f"bag_player: map = '{p.map}': {error}") from None
         for line in self.player.played.remarks:
             self.get_logger().warning(line)
-        self._thread = threading.Thread(target=self._play, name="bag_player-play", daemon=True)
+        self._thread: threading.Thread | None = None
         self.diagnostics(self._report)
 
-    def start_loops(self) -> None:
-        super().start_loops()
+    def activated(self) -> None:
+        """Play from the beginning."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._play, name="bag_player-play", daemon=True)
         self._thread.start()
+
+    def deactivated(self) -> None:
+        """Stop."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
+            self._thread = None
 
     def _play(self) -> None:
         self._state = "playing"
@@ -50,10 +63,6 @@ class BagPlayer(HumanoidNode):
         values = {"messages": sum(played.counts.values()), "loops": played.loops, "unheard": ", ".join(played.unheard),
                   "worst lateness ms": f"{played.late_ms:.1f}"}
         return OK if self._state == "playing" else WARN, self._state, values
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(timeout=2.0)
 
 
 def main() -> int:

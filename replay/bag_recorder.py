@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -42,7 +43,11 @@ class BagRecorder(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("bag_recorder")
-        p = self.params = declare(self, BagRecorderParams)
+        self.params = declare(self, BagRecorderParams)
+
+    def configure(self) -> None:
+        """Open the recording."""
+        p = self.params
         path = Path(p.path).expanduser() if p.path else Path.home() / ".humanoid_twin" / "bags" / stamp()
         limits = Limits(p.split_seconds, p.split_mib * MIB, p.ring)
         try:
@@ -53,9 +58,8 @@ class BagRecorder(HumanoidNode):
         self._saved = 0
         self._problem = ""
         self.subscribe("safety/status", self._on_status)
-        self._watcher = Watcher(rclpy.get_default_context(), self.get_namespace(), sink=self.recorder,
-                                topics=topics(p.pictures), period=PERIOD)
-        self._watcher.start()
+        self._watcher: Watcher | None = None
+        self._missed: Counter[str] = Counter()
         self.steady_timer(0.2, self._look)
         self.diagnostics(self._report)
         self.get_logger().info(f"recording into {path}")
@@ -90,9 +94,22 @@ class BagRecorder(HumanoidNode):
             return WARN, "something was left out", values
         return OK, f"recording into {self.recorder.recording.path}", values
 
+    def activated(self) -> None:
+        """Record."""
+        self._watcher = Watcher(rclpy.get_default_context(), self.get_namespace(), sink=self.recorder,
+                                topics=topics(self.params.pictures), period=PERIOD)
+        self._watcher.start()
+
+    def deactivated(self) -> None:
+        """Write what waits, and pause."""
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._missed += self._watcher.missed
+            self._watcher = None
+
     def close(self) -> None:
-        self._watcher.stop()
-        self.recorder.close(self._watcher.missed)
+        """The recording's end."""
+        self.recorder.close(self._missed)
 
 
 def main() -> int:

@@ -35,7 +35,11 @@ class Ros2ControlBridge(HumanoidNode):
     def __init__(self) -> None:
         super().__init__("ros2_control_bridge")
         self.priority = REAL_TIME
-        p = self.params = declare(self, ControlParams)
+        self.params = declare(self, ControlParams)
+
+    def configure(self) -> None:
+        """Build everything."""
+        p = self.params
         robot = self.robot = load_robot(p.robot)
         joints = p.joints if any(p.joints) else tuple(robot.joint_names[i] for i in robot.groups["upper_body"])
         for name in joints:

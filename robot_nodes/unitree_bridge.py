@@ -38,8 +38,11 @@ class UnitreeBridge(HumanoidNode):
     def __init__(self) -> None:
         super().__init__("unitree_bridge")
         self.priority = REAL_TIME
-        p = declare(self, UnitreeParams)
-        self.params, self.robot = p, load_robot(p.robot)
+        self.params = declare(self, UnitreeParams)
+
+    def configure(self) -> None:
+        """Build everything. Both loops run while inactive too: what was taken over is then held and let go."""
+        p, self.robot = self.params, load_robot(self.params.robot)
         spec = load_spec(p.vendor)
         check_motors(self.robot)
         self.core = Bridge(self.robot, p.intake(spec, self.robot), p.actuation(spec),
@@ -53,8 +56,8 @@ class UnitreeBridge(HumanoidNode):
         self._sender = OneSender()
         self._mode, self._mode_ns = Mode.HOLD, 0
         self._phase = Phase.WAITING
-        self.own_loop(self._listen)
-        self.steady_loop(p.rate, self._drive)
+        self.own_loop(self._listen, while_inactive=True)
+        self.steady_loop(p.rate, self._drive, while_inactive=True)
         self.steady_timer(0.2, self._end_at_another_robot)
         self.diagnostics(self._report)
         if not p.actuate:
@@ -104,6 +107,8 @@ class UnitreeBridge(HumanoidNode):
         if mode is Mode.RUN and now_ns - self._mode_ns > MODE_AGE_NS:
             mode = Mode.HOLD
         commands = [c for letter in self._commands.take(now_ns) if (c := self._command(letter)) is not None]
+        if not self.active:
+            commands, mode = [], Mode.HOLD
         out = self.core.step(now_ns, commands, mode, self.wire.take_answers())
         if out.frame is not None:
             self.wire.send(out.frame)

@@ -30,6 +30,9 @@ class CommandGate(HumanoidNode):
         super().__init__("command_gate")
         self.priority = REAL_TIME
         self.params = declare(self, GateParams)
+
+    def configure(self) -> None:
+        """Build everything. The loop runs while inactive too: the gate then brakes, holds and asks for HOLD."""
         config = core_config("command_gate", GateConfig, self.params)
         robot, environment = load_robot(self.params.robot), load_environment(self.params.environment)
         self.gate = Gate(robot, config, Clearance(robot, environment, self.params.self_margin))
@@ -41,11 +44,11 @@ class CommandGate(HumanoidNode):
         self._level = Level.DANGER  # of the newest permit
         self._mode_seq = 0
         self._every = max(round(self.params.rate / 10.0), 1)
-        self.advertise("robot/joint_command", "robot/mode", "safety/gate", "safety/events")
+        self.advertise("robot/joint_command", "robot/mode", "safety/gate", "safety/events", while_inactive=True)
         self.events = GateEvents(self.gate.refused)
         self.log = EventWriter.of(self, self.params.log_dir)
         self.diagnostics(self._report)
-        self.loop = self.steady_loop(self.params.rate, self._tick)
+        self.loop = self.steady_loop(self.params.rate, self._tick, while_inactive=True)
 
     def _tick(self, now_ns: int, loop: Metronome) -> None:
         states = self._states.take(now_ns)
@@ -56,7 +59,7 @@ class CommandGate(HumanoidNode):
             tuple(Received(x.open(), x.arrival_ns, x.sender) for x in permits),
             tuple(Received(x.open(), x.arrival_ns, x.sender) for x in commands),
             Received(states[-1].open(), states[-1].arrival_ns, states[-1].sender) if states else None,
-            tuple(Received(x.open(), x.arrival_ns, x.sender) for x in overrides))
+            tuple(Received(x.open(), x.arrival_ns, x.sender) for x in overrides), active=self.active)
         out = self.gate.step(now_ns, ros_ns, inputs)
         if out.command is not None:
             self.send("robot/joint_command", out.command)

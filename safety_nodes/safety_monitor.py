@@ -41,6 +41,9 @@ class SafetyMonitor(HumanoidNode):
         super().__init__("safety_monitor")
         self.priority = REAL_TIME
         self.params = declare(self, MonitorParams)
+
+    def configure(self) -> None:
+        """Build everything. The loop runs while inactive too, so that no stop is missed; permits are not given."""
         self.config = core_config("safety_monitor", MonitorConfig, self.params)
         self.robot = load_robot(self.params.robot)
         self.memory = Memory(clearance=Clearance(self.robot, load_environment(self.params.environment),
@@ -57,13 +60,14 @@ class SafetyMonitor(HumanoidNode):
         self._gated = {topic: Inbox(self, topic, depth=8) for topic in GATED}
         self._estop = Inbox(self, "safety/estop", depth=32)
         self._successions = {topic: Succession(NS) for topic in GATED}
-        self.advertise("safety/permit", "safety/status", "safety/events")
+        self.advertise("safety/permit")
+        self.advertise("safety/status", "safety/events", while_inactive=True)
         self.events = MonitorEvents(self.refused)
         self.log = EventWriter.of(self, self.params.log_dir)
         self.create_service(ResetEStop, "safety/reset", self._on_reset)
-        self.steady_timer(0.5, self._look_at_graph)
+        self.steady_timer(0.5, self._look_at_graph, while_inactive=True)
         self.diagnostics(self._report)
-        self.loop = self.steady_loop(self.params.rate, self._tick)
+        self.loop = self.steady_loop(self.params.rate, self._tick, while_inactive=True)
 
     def _tick(self, now_ns: int, loop: Metronome) -> None:
         inputs = self._take(now_ns)
@@ -138,6 +142,11 @@ class SafetyMonitor(HumanoidNode):
                   **dict(self.refused.items()), **self.log.report()}
         text = f"{verdict.level.name} {verdict.cause} {self.log.problem}"
         return max(level, WARN if self.log.problem else OK), text, values
+
+    def keeps(self) -> str:
+        """A monitor that is built anew would know nothing of the stop."""
+        latched = self.verdict is not None and self.verdict.latched
+        return "a stop is latched: reset it first (humanoid-twin estop)" if latched else ""
 
     def close(self) -> None:
         """The log's last lines."""

@@ -49,6 +49,10 @@ class SimRobot(HumanoidNode):
         super().__init__("sim_robot")
         p = self.params = declare(self, SimParams)
         self.priority = PREFERRED if p.mode == "real_time" else ""
+
+    def configure(self) -> None:
+        """Build the plant and everything around it."""
+        p = self.params
         self._steps = p.steps_per_tick
         robot = self.robot = load_robot(p.robot)
         topics = topics_of(robot)
@@ -93,8 +97,9 @@ class SimRobot(HumanoidNode):
         self._info = camera_info(spec, self._frames[IMAGE])
         self._picture_ns = round(NS / (self.params.camera_rate or rate_of(self.robot, IMAGE)))
         camera = CameraThread(self.plant.model, spec, self._on_picture, self._on_camera_opened)
-        # `work` itself waits for the next request, so this thread wakes when there is something to do.
-        self.steady_loop(NS / TICK_NS, lambda now_ns, loop: camera.work())
+        # `work` itself waits for the next request, so this thread wakes when there is something to do. It owns the GL
+        # context, so it lives as long as the camera.
+        self.steady_loop(NS / TICK_NS, lambda now_ns, loop: camera.work(), while_inactive=True)
         return camera
 
     # --- the physics' thread

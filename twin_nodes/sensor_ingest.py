@@ -37,7 +37,11 @@ class SensorIngest(HumanoidNode):
     def __init__(self) -> None:
         super().__init__("sensor_ingest")
         self.priority = REAL_TIME
-        p = declare(self, IngestParams)
+        self.params = declare(self, IngestParams)
+
+    def configure(self) -> None:
+        """Build everything."""
+        p = self.params
         self.robot = load_robot(p.robot)
         known = _known_sources(self.robot, p.watch_camera)
         simulated = bool(self.get_parameter("use_sim_time").value)

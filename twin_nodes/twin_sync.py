@@ -39,7 +39,11 @@ class TwinSync(HumanoidNode):
     def __init__(self) -> None:
         super().__init__("twin_sync")
         self.priority = PREFERRED
-        p = declare(self, TwinParams)
+        self.params = declare(self, TwinParams)
+
+    def configure(self) -> None:
+        """Build everything."""
+        p = self.params
         self.robot = load_robot(p.robot)
         self.core = TwinCore(self.robot, p.core())
         self.predictor, self.shedding = p.predictor(self.robot), Shedding(p.preview_share)

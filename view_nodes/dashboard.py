@@ -45,7 +45,11 @@ class Dashboard(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("dashboard")
-        p = self.params = declare(self, DashboardParams)
+        self.params = declare(self, DashboardParams)
+
+    def configure(self) -> None:
+        """Build everything."""
+        p = self.params
         robot = load_robot(p.robot)
         self.board, self.minute = Board(), Minute()
         self._newest = [Polled(self, topic, depth=1) for topic in NEWEST]

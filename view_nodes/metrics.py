@@ -32,7 +32,11 @@ class Metrics(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("metrics")
-        p = self.params = declare(self, MetricsParams)
+        self.params = declare(self, MetricsParams)
+
+    def configure(self) -> None:
+        """Build everything."""
+        p = self.params
         try:
             read(p.disk)
         except OSError as error:

@@ -34,7 +34,11 @@ class SceneMarkers(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("scene_markers")
-        p = self.params = declare(self, MarkersParams)
+        self.params = declare(self, MarkersParams)
+
+    def configure(self) -> None:
+        """Build everything."""
+        p = self.params
         self.robot = load_robot(p.robot)
         self.marks = Marks(self.robot, load_environment(p.environment), p.near)
         self._polled = [Polled(self, topic, depth=1) for topic in NEWEST]

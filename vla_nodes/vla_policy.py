@@ -43,7 +43,11 @@ class VlaPolicy(HumanoidNode):
 
     def __init__(self) -> None:
         super().__init__("vla_policy")
-        p = self.params = declare(self, VlaParams)
+        self.params = declare(self, VlaParams)
+
+    def configure(self) -> None:
+        """Build everything."""
+        p = self.params
         robot = load_robot(p.robot)
         backend = backend_of(p, robot)
         self._lock = threading.Lock()
@@ -53,6 +57,7 @@ class VlaPolicy(HumanoidNode):
             ExecutionParams(fade=p.fade, hold=p.hold, max_age=p.max_age, ensemble=p.ensemble),
         ))  # fmt: skip
         self._goal: tuple[int, ServerGoalHandle, Future] | None = None
+        self._waiting = ""  # an instruction that came before there was leave to act
         self.advertise("vla/action_chunk", "vla/joint_command", "vla/status")
         self._permits, self._gate = Inbox(self, "safety/permit"), Inbox(self, "safety/gate")
         eyes = Eyes(self, robot, backend.gather(GatherParams(p.picture_age, p.state_age, p.skew)))
@@ -69,9 +74,26 @@ class VlaPolicy(HumanoidNode):
         self.diagnostics(self._report)
         self.loop = self.steady_loop(p.rate, self._tick)
 
+    def activated(self) -> None:
+        """Take up the instruction that waits, if any."""
+        text, self._waiting = self._waiting, ""
+        if text:
+            self._on_instruction(text)
+
+    def deactivated(self) -> None:
+        """Whatever was asked is over: nothing moves by itself when the node is active again."""
+        with self._lock:
+            self.session.cancel(self.now_ns())
+            goal, self._goal = self._goal, None
+            if goal is not None:
+                self._resolve(goal)
+
     # --- instructions, in the executor's thread ---------------------------------------------------------------
 
     def _on_instruction(self, text: str) -> None:
+        if not self.active:  # it may be older than this node; the newest counts
+            self._waiting = text
+            return
         with self._lock:
             self.session.instruct(text, self.now_ns())
 

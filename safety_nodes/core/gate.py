@@ -42,6 +42,7 @@ class GateInputs:
     commands: Sequence[Received[JointCommand]] = ()
     state: Received[RobotState] | None = None
     overrides: Sequence[Received[OverrideState]] = ()
+    active: bool = True  # the node may let commands through; when not, the robot is brought to rest and asked to HOLD
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class GateOutput:
 
     command: JointCommand | None
     mode: Mode
-    state: str  # starting, holding, passing, jogging, halting, latched
+    state: str  # inactive, starting, holding, passing, jogging, halting, latched
     reason: str  # reason code, '' while passing
     permit_age: float  # s, NaN: none yet
 
@@ -74,6 +75,7 @@ class Gate:
         self._n = robot.n
         self._state: Received[RobotState] | None = None
         self._fresh = False  # the measured state is
+        self._active = True
         self._mode = Mode.RUN  # asked for in this emergency so far
         self._ready = False  # the set-point is at the measured pose and the robot may follow it
         self._based = False
@@ -93,8 +95,8 @@ class Gate:
             self._distrust()
             self.permits.forget()
             self.setpoint.rebase(self.setpoint.position)  # the robot has stopped by itself meanwhile
-            inputs = GateInputs(overrides=inputs.overrides)
-        self._tick_ns = mono_ns
+            inputs = GateInputs(overrides=inputs.overrides, active=inputs.active)
+        self._tick_ns, self._active = mono_ns, inputs.active
         self._take_state(inputs.state)
         hard, reset = self.permits.take(inputs.permits)
         if reset:
@@ -143,6 +145,8 @@ class Gate:
         """Reason code for what forbids any motion, '' when there is leave to move."""
         if self.permits.latched:
             return "ESTOP"
+        if not self._active:
+            return "INACTIVE"
         if not self._fresh:
             return "NO_STATE"
         if not self._ready:
@@ -223,6 +227,9 @@ class Gate:
             state = "latched"
             if mode != Mode.RUN:
                 self._ready = False
+        elif not self._active and not self.setpoint.moving:
+            # The robot holds by itself; it follows again only from where it then stands.
+            mode, state, self._ready = Mode.HOLD, "inactive", False
         else:
             mode = Mode.RUN if self._ready else Mode.HOLD
             if not self._ready:

@@ -123,6 +123,7 @@ class GateWorld:
         self.permit_seq = 0
         self.command_seq = self.override_seq = 0
         self.permit: dict[str, Any] = {}
+        self.active = True
         self.out: GateOutput | None = None
         self.history: list[GateOutput] = []
 
@@ -147,7 +148,8 @@ class GateWorld:
             state = Received(calm_state(self.ros + PERIOD - 3 * MS, position=self.q), self.mono + PERIOD - MS)
         self.mono += PERIOD
         self.ros += PERIOD
-        self.out = self.gate.step(self.mono, self.ros, GateInputs(allowed, commands, state, overrides))
+        self.out = self.gate.step(self.mono, self.ros, GateInputs(allowed, commands, state, overrides,
+                                                                          self.active))
         self.history.append(self.out)
         if self.out.command is not None and self.out.mode == 0:
             self.q = self.q.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,20 @@ def test_nothing_restarts_the_gate_or_forgets_a_latched_stop() -> None:
 def test_back_off_never_shrinks_and_never_passes_its_longest(delay: float, longest: float, restarts: int) -> None:
     respawn = Respawn(delay=delay, longest=longest)
     assert respawn.wait(restarts) <= respawn.wait(restarts + 1) <= longest
+
+
+def test_every_graph_brings_the_gate_up_first_and_waits_for_the_policy_nowhere() -> None:
+    """A slow policy must not hold up what keeps the robot safe."""
+    wanted = ["command_gate", "safety_monitor", "sensor_ingest", "twin_sync", "vla_policy"]
+    for name in known_graphs():
+        nodes = load_graph(name).nodes
+        chain = [n for n in nodes if n.name in wanted]
+        assert [n.name for n in chain] == [n for n in wanted if n in [c.name for c in chain]]
+        for before, after in pairwise(chain):
+            assert after.after == (before.name,)
+        assert not [n.name for n in nodes if "vla_policy" in n.after]
+
+
+def test_a_managed_node_is_told_to_wait_for_its_manager() -> None:
+    graph = graph_from_data(changed(managed=False), FILE)
+    assert [("autostart:=false" in n.ros_arguments()) for n in graph.nodes] == [True, False]

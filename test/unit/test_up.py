@@ -43,7 +43,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[tuple[str,
         for name, script in scripts.items():
             (folder / name).write_text(f"#!/bin/sh\n{script}\n")
             (folder / name).chmod(0o755)
-        nodes = [{"name": n, "executable": n, **(options or {}).get(n, {})} for n in scripts]
+        nodes = [{"name": n, "executable": n, "managed": False, **(options or {}).get(n, {})} for n in scripts]
         graph = graph_from_data({"description": "test", "nodes": nodes}, tmp_path / "g.yaml")
         made.append(Supervisor(graph, lambda node, line: lines.append((node, line)), **(keep or {})))
         return made[-1]
