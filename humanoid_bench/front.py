@@ -103,6 +103,9 @@ def _measure(bench: Bench, wanted: list[str], options: Options, console: Console
                 results.done[name] = measure(options, lambda share, task=task: bars.update(task, completed=share))
             except BadInput:
                 raise
+            except KeyboardInterrupt:  # what was measured is not lost
+                results.failed[name] = "interrupted"
+                break
             except Exception as error:
                 results.failed[name] = f"{type(error).__name__}: {error}"
                 console.print(traceback.format_exc(limit=-3), style="dim", markup=False)

@@ -25,7 +25,8 @@ class Measured:
 @dataclass(frozen=True)
 class Options:
     """``only``: names of measurements, separated by commas. ``log``: what long measurements did, one JSON line each;
-    a second run goes on where the first one ended. ``bag``: a recording to measure with, instead of a new one."""
+    a second run goes on where the first one ended. ``bag``: a recording to measure with, instead of a new one;
+    ``keep``: where a new one stays. ``samples``: faults of each kind given to real processes."""
 
     quick: bool = False
     only: str = ""
@@ -34,6 +35,8 @@ class Options:
     pushes: int | None = None
     log: Path | None = None
     bag: Path | None = None
+    keep: Path | None = None
+    samples: int | None = None
 
 
 #: Called with the share of a measurement that is done, 0 to 1.

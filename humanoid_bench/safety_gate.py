@@ -38,7 +38,7 @@ STALE_MS = 60.0  # GateParams.command_max_age
 
 
 def measure(options: Options, progress: Progress) -> Measured:
-    n = 8 if options.quick else 100
+    n = options.samples or (8 if options.quick else 100)
     times: dict[str, list[float]] = {"nan": [], "limit": [], "stale": []}
     missed = 0
     rng = random.Random(1)

@@ -59,6 +59,9 @@ def losses(options: Options, progress: Progress) -> Measured:
     hung = ("safety_monitor", "command_gate", "sensor_ingest", "twin_sync")
     short = {"safety_monitor": "monitor", "command_gate": "gate", "sensor_ingest": "ingest", "twin_sync": "twin"}
     n_stop, n_kill, n_gate = (2, 1, 1) if options.quick else (20, 15, 4)
+    if options.samples:
+        n_stop = n_kill = options.samples
+        n_gate = max(options.samples // 4, 1)
     times: dict[str, list[float]] = {}
     failed: list[str] = []
 
@@ -97,7 +100,7 @@ def losses(options: Options, progress: Progress) -> Measured:
 
 
 def dropouts(options: Options, progress: Progress) -> Measured:
-    n = 3 if options.quick else 25
+    n = options.samples or (3 if options.quick else 25)
     times: dict[str, list[float]] = {"joints": [], "imus": [], "imu_backup": []}
     missed = 0
     with own_domain(), _graph() as world:

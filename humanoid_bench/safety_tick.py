@@ -18,7 +18,7 @@ NOTE = ("real safety_monitor and command_gate beside a rig: from when a joint is
 
 
 def measure(options: Options, progress: Progress) -> Measured:
-    n = 8 if options.quick else 150
+    n = options.samples or (8 if options.quick else 150)
     times, missed, rng = list[float](), 0, random.Random(2)
     with safety_world() as world:
         for k in range(n):

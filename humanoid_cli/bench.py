@@ -24,6 +24,7 @@ def safety_command(
     minutes: Annotated[float | None, typer.Option(min=0.1, help="Simulated minutes for false emergencies.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds a class of injected faults.")] = None,
     pushes: Annotated[int | None, typer.Option(min=1, help="Pushes.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Faults of each kind given to real processes.")] = None,
     log: Annotated[Path | None, typer.Option(metavar="FILE", help="Resumable log of the long measurements.")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write figures to FILE.")] = None,
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write distributions and definitions.")] = None,
@@ -33,7 +34,7 @@ def safety_command(
     from humanoid_bench.measured import Options
     from humanoid_bench.safety import BENCH
 
-    raise typer.Exit(run(BENCH, Options(quick, only, minutes, seeds, pushes, log), json, report))
+    raise typer.Exit(run(BENCH, Options(quick, only, minutes, seeds, pushes, log, samples=samples), json, report))
 
 
 @bench.command(name="vla")
@@ -94,6 +95,8 @@ def replay_command(
                                                   "default: 10.")] = None,
     bag: Annotated[Path | None, typer.Option(help="A recording of a whole graph, to replay instead of making "
                                              "one.")] = None,
+    keep: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep the recording that is made, for "
+                                              "--bag.")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write figures to FILE.")] = None,
     report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write figures and definitions.")] = None,
 ) -> None:
@@ -102,7 +105,7 @@ def replay_command(
     from humanoid_bench.measured import Options
     from humanoid_bench.replay import BENCH
 
-    raise typer.Exit(run(BENCH, Options(quick, only, minutes, bag=bag), json, report))
+    raise typer.Exit(run(BENCH, Options(quick, only, minutes, bag=bag, keep=keep), json, report))
 
 
 @bench.command(name="graph")
