@@ -73,7 +73,8 @@ def _card(log: dict[str, Any], size: int) -> str:
 
 A small vision-language-action policy for the upper body of the robot `{recipe["robot"]}`: head picture, instruction and
 joint positions in, 1 s of joint positions out. It runs on a CPU (contract: `config/policies/{name}.yaml`).
-How it is built and trained: docs/training.md. How it does in closed loop: `humanoid-twin eval --policy {name}`.
+How it is built and trained: docs/training.md. How it does in closed loop: docs/evaluation.md, measured by
+`humanoid-twin eval --policy {name}`.
 
 It can touch or point at a red, green or blue cube, ball or cylinder on a table with the left or right hand, wave, raise
 a hand, and return to rest. It was trained in simulation only, on this suite's table and things.
