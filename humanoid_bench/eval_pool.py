@@ -53,9 +53,12 @@ def weights_of(candidate: Candidate, robot: RobotModel) -> str:
     hashes in the order of their names); '' for a server, a hub name and the classical policy. Raises ContractError."""
     if candidate.policy == "classical" or candidate.server:
         return ""
-    files = sorted(Path(load_contract(candidate.policy, robot).checkpoint or ".").glob("*.safetensors"))
+    checkpoint = load_contract(candidate.policy, robot).checkpoint
+    files = sorted(Path(checkpoint).glob("*.safetensors")) if checkpoint else []
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
+    if len(hashes) < 2:
+        return "".join(hashes)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def make_policy(candidate: Candidate, robot: RobotModel) -> Backend:
