@@ -121,6 +121,32 @@ def test_scale_slows_the_motion(world: GateWorld) -> None:
     assert top > 0.4 * SPEED[ELBOW]
 
 
+def test_a_gate_that_is_not_active_brakes_holds_and_asks_for_hold(world: GateWorld) -> None:
+    for k in range(60):
+        q, v = world.elbow(k)
+        world.tick(world.command(q, v))
+    assert world.out.state == "passing"
+    world.active = False
+    for k in range(60, 160):
+        q, v = world.elbow(k)
+        world.tick(world.command(q, v))
+    assert (world.out.state, world.out.reason, world.out.mode) == ("inactive", "INACTIVE", Mode.HOLD)
+    assert world.out.command is not None, "who is not active goes on publishing a safe command"
+    np.testing.assert_allclose(world.out.command.velocity, 0.0, atol=1e-9)
+    check_history(world.history)
+    world.active = True
+    for k in range(160, 200):  # the epoch that was interrupted is over
+        q, v = world.elbow(k)
+        world.tick(world.command(q, v))
+    assert (world.out.state, world.out.mode) == ("holding", Mode.RUN)
+
+
+def test_a_latched_stop_rules_a_gate_that_is_not_active_too(world: GateWorld) -> None:
+    world.active = False
+    world.permit = {"level": Level.EMERGENCY, "estop_latched": True, "scale": 0.0}
+    assert world.tick().state == "latched"
+
+
 # --- permits
 
 
