@@ -60,7 +60,8 @@ class _Watch:
         self._truth.append((now_ns, q, v))
         start = time.perf_counter()
         twin = self.core.on_state(state, now_ns)
-        self.took.append(time.perf_counter() - start)
+        if twin is not None:
+            self.took.append(time.perf_counter() - start)
         if twin is not None and now_ns - self.begin_ns > SETTLE * NS:
             self.published(now_ns, q, v)
 

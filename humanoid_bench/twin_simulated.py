@@ -28,7 +28,7 @@ Figures = dict[str, tuple[float, int]]
 def estimate(options: Options, progress: Progress) -> Measured:
     return _by_seed("estimate", joint_figures, options, progress, 5,
                     f"both arms reaching, 20 s a seed, all joints; {SENSORS}; core_p99_ms: wall time of the core for "
-                    "each measurement")
+                    "each measurement that it uses")
 
 
 def base(options: Options, progress: Progress) -> Measured:

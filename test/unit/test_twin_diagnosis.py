@@ -13,6 +13,7 @@ from humanoid_bench.reaching import Reaching
 from humanoid_bench.twin_diagnosis import BIAS, FAULTS, Watcher, fault_trial
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
+from humanoid_core.types import RobotState
 from twin_nodes.core.anomaly import Anomaly, Pace
 from twin_nodes.core.clock_watch import MANY, NORMAL, ClockWatch
 from twin_nodes.core.cusum import Cusum, nis_bounds, run_length, threshold
@@ -243,11 +244,36 @@ def test_a_recording_tells_friction_and_load() -> None:
 
 def test_what_cannot_be_calibrated_is_refused_with_the_way_out() -> None:
     core = Watcher(ROBOT, Reaching(ROBOT, 0)).core
-    assert "valid: encoder_offsets, friction, payload, rollback" in core.calibrate("colour", True, 0).reason
+    assert "valid: encoder_offsets, friction, payload, rollback, clock" in core.calibrate("colour", True, 0).reason
     assert core.calibrate("friction", True, 0).reason.startswith("EXCITATION")
     assert core.calibrate("payload", True, 0).reason.startswith("EXCITATION")
     assert "nothing to take back" in core.calibrate("rollback", True, 0).reason
     assert core.model_revision == 0
+
+
+def test_a_clock_that_was_set_is_accepted_on_request() -> None:
+    world = Reaching(ROBOT, 2)
+    core = Watcher(ROBOT, world).core
+    later = 0
+
+    def hear(state: RobotState, now_ns: int) -> None:
+        core.on_state(state, now_ns + later)
+
+    world.on_state = hear
+    world.run(4.0)
+    assert "nothing to accept" in core.calibrate("clock", True, world.now_ns).reason
+    later = 30 * MS
+    world.run(1.5)
+    assert core.diagnosed is not None
+    assert core.diagnosed.anomalies[0].startswith("CLOCK")
+    refused = core.calibrate("encoder_offsets", True, world.now_ns + later)
+    assert not refused.ok
+    assert "calibrate 'clock'" in refused.reason
+    accepted = core.calibrate("clock", True, world.now_ns + later)
+    assert (accepted.ok, accepted.revision) == (True, 0)
+    world.run(1.5)
+    assert not core.diagnosed.anomalies
+    assert "no encoder jumped" in core.calibrate("encoder_offsets", True, world.now_ns + later).reason
 
 
 # --- health

@@ -88,6 +88,7 @@ class BaseEstimator:
 
     def __init__(self, robot: RobotModel, kinematics: Kinematics, contact_share: float) -> None:
         self.robot, self.kinematics = robot, kinematics
+        self._placed: tuple[Attitude, Array, Array] | None = None
         model = kinematics.model
         mass = float(model.body_subtreemass[model.body(robot.base_link).id])
         feet = len(robot.feet)
@@ -118,7 +119,7 @@ class BaseEstimator:
         link, mount, _ = spec
         if link == self.robot.base_link:
             return Attitude(matrix(state.orientation) @ mount.T, mount @ state.angular_velocity)
-        k = self.kinematics
+        k, self._placed = self.kinematics, None
         k.update(state.position, dq=state.velocity)
         between = k.rotation(link) @ mount
         rate = between @ state.angular_velocity - k.rotation_jacobian(link) @ state.velocity
@@ -171,7 +172,9 @@ class BaseEstimator:
 
     def _place(self, attitude: Attitude, q: Array, v: Array) -> None:
         """The base at the origin and not moving, as it is turned and turns."""
-        self.kinematics.update(q, base_quat=_quat(attitude.rotation), dq=v, base_angular=attitude.rate)
+        if self._placed is None or any(a is not b for a, b in zip(self._placed, (attitude, q, v), strict=True)):
+            self.kinematics.update(q, base_quat=_quat(attitude.rotation), dq=v, base_angular=attitude.rate)
+            self._placed = attitude, q, v
 
     def _standing(self, contacts: tuple[bool, ...], measured: bool, points: list[Array]) -> list[int]:
         """Feet on the ground; without force sensors, the lowest ones are taken to be."""

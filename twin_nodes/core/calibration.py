@@ -1,7 +1,8 @@
 """Corrections of the model: what was identified becomes a numbered revision only when somebody asks for it.
 
 A request is refused, with the reason, while an anomaly is open that the correction would not explain, and when the
-motion so far does not tell the numbers apart. ``rollback`` takes the last revision back, as a new revision.
+motion so far does not tell the numbers apart. ``rollback`` takes the last revision back, as a new revision; ``clock``
+accepts how far stamps lie back now as the normal distance, which is no part of the model.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from twin_nodes.core.identification import COULOMB, SCALE, VISCOUS, Identificati
 from twin_nodes.core.observer import Friction
 from twin_nodes.core.revision import Revision
 
-WHAT = ("encoder_offsets", "friction", "payload", "rollback")
+WHAT = ("encoder_offsets", "friction", "payload", "rollback", "clock")
 #: What an open anomaly may be for a correction that takes care of it.
 EXPLAINS = {"encoder_offsets": "SENSOR", "payload": "PAYLOAD", "friction": "MODEL", "rollback": ""}
 #: What is physically possible: N m s/rad, share of the joint's torque limit, kg, rad.
@@ -52,10 +53,13 @@ class Calibration:
         """Report what would change, and change it when ``apply``."""
         if what not in WHAT:
             return self._refuse(f"'{what}' is nothing that can be calibrated; valid: {', '.join(WHAT)}")
+        if what == "clock":
+            return self._clock(apply, now_ns)
         blocked = self._blocked_by(what)
         if blocked is not None and what != "rollback":
             told = blocked.reason or f"{blocked.subject} is {blocked.state}"
-            return self._refuse(f"an anomaly is open: {told}; clear its cause first")
+            way = ", or calibrate 'clock' to accept it" if told.startswith("CLOCK") else ""
+            return self._refuse(f"an anomaly is open: {told}; clear its cause first{way}")
         found, report = getattr(self, f"_{what}")()
         if found is None:
             return self._refuse(report)
@@ -79,6 +83,15 @@ class Calibration:
     def _blocked_by(self, what: str) -> Anomaly | None:
         kind = EXPLAINS[what]
         return next((a for a in self._diagnosis.open if a.state != "cooling" and a.kind != kind), None)
+
+    def _clock(self, apply: bool, now_ns: int) -> Answer:
+        reason = self._diagnosis.clock_reason
+        if not reason:
+            return self._refuse("stamps keep their distance from now; there is nothing to accept")
+        if apply:
+            self._diagnosis.accept_clock(now_ns)
+        return Answer(True, "" if apply else "not applied, as asked", f"accepted as normal: {reason}",
+                      self.current.number)
 
     def _encoder_offsets(self) -> tuple[Revision | None, str]:
         offset, error = self._diagnosis.encoder_offset()

@@ -10,8 +10,8 @@ from collections import deque
 
 from humanoid_core.timing import MS
 
-#: Samples whose shortest delay is one value (0.5 s at 200 Hz), values that say what is normal.
-MANY, NORMAL = 100, 6
+#: Samples whose shortest delay is one value (0.5 s at 100 Hz), values that say what is normal.
+MANY, NORMAL = 50, 6
 #: A change of the shortest delay that is said, ms; and how far into the future a stamp may lie.
 CHANGE_MS, AHEAD_MS = 8.0, 5.0
 

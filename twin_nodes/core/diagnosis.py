@@ -131,6 +131,16 @@ class Diagnosis:
                 anomaly.close(now_ns)
                 self._forces.clear(self._mask(self.arms.joints[side]))
 
+    @property
+    def clock_reason(self) -> str:
+        """What is wrong with the stamps, '' while all is well."""
+        return self._clock.reason
+
+    def accept_clock(self, now_ns: int) -> None:
+        """The stamps' distance from now is the normal one as it is."""
+        self._clock.accept()
+        self._time.close(now_ns)
+
     def encoder_offset(self) -> tuple[Array, Array]:
         """(rad, standard error) (n,) of the encoders that jumped since the start or the last correction."""
         return self._encoders.offset.copy(), self._encoders.offset_error.copy()

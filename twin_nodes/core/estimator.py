@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import NS
@@ -320,7 +321,8 @@ class _Step:
         mass *= tight
         mass.flat[::len(tight) + 1] += ((1.0 - tight) / self.give + 0.5 * h * (self._kd + self._damp)
                                         + 0.25 * h * h * self._kp)
-        self._inverse = np.linalg.inv(mass)
+        # Symmetric and positive definite; solved several times.
+        self._factor = dpotrf(mass)[0]
 
     def use(self, drive: Drive) -> None:
         """Other set-points with the same gains."""
@@ -334,7 +336,7 @@ class _Step:
         torque += self._torque - self._damp * v + d
         if self.coast:
             torque *= self._tight
-        change = h * (self._inverse @ torque)
+        change = h * dpotrs(self._factor, torque)[0]
         return q + h * (v + 0.5 * change), v + change
 
     def linear(self) -> tuple[Array, Array]:

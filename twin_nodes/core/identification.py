@@ -4,9 +4,10 @@ With the momentum observer's low pass LP on both sides no acceleration is needed
 "On the adaptive control of robot manipulators", IJRR 6(3), 1987; survey: Swevers, Verdonck and De Schutter, "Dynamic
 model identification for industrial robots", IEEE Control Systems 27(5), 2007)::
 
-    y = LP(torque - M a - b) = viscous LP(v) + coulomb LP(sign v) + mass LP(M_u a + b_u) + (1 - scale) LP(torque)
+    y = LP(torque - M a - b) = viscous LP(v) + coulomb LP(sign v) + mass LP(J^T (h' - g)) + (1 - scale) LP(torque)
 
-M_u, b_u are those of one kilogram in the hand. Samples are summed into blocks of a second; information fades with each.
+J is a hand's Jacobian of the joints of its arm, h its velocity by all joints above the base. Samples are summed into
+blocks of a second; information fades with each.
 The intervals come from how much the blocks differ (cluster-robust: Liang and Zeger, "Longitudinal data analysis using
 generalized linear models", Biometrika 73, 1986), since what a rigid model leaves over is not white.
 """
@@ -14,7 +15,7 @@ generalized linear models", Biometrika 73, 1986), since what a rigid model leave
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,10 @@ from twin_nodes.core.joint_dynamics import Motion
 from twin_nodes.core.observer import MomentumObserver
 
 #: Bandwidth of the low pass, 1/s; length of a block, s; how many are kept; what is left of their weight after another.
-GAIN, BLOCK, KEPT, FADE = 10.0, 1.0, 240, 0.998
-#: Joints slower than this, rad/s, stick and slide: their friction is anything up to its limit.
-SLIDING, DECIDED = 0.1, 0.95
+GAIN, BLOCK, KEPT, FADE = 20.0, 1.0, 240, 0.998
+#: Joints slower than this, rad/s, stick and slide: their friction is anything up to its limit. How much of the low pass
+#: must be filled with one direction: a twentieth of what stuck before still bent the friction of light joints.
+SLIDING, DECIDED = 0.1, 0.995
 VISCOUS, COULOMB, LOAD, SCALE = range(4)
 #: Blocks that hold something, sliding either way, rad, and condition number of the scaled information that suffice.
 LEAST_BLOCKS, LEAST_WAY, WORST_CONDITION = 12, 0.5, 50.0
@@ -68,17 +70,14 @@ class Identification:
     def __init__(self, robot: RobotModel, arms: Arms) -> None:
         self.robot, self.arms = robot, arms
         self._observer = MomentumObserver(robot.n, GAIN)
-        self._load = {side: MomentumObserver(len(index), GAIN) for side, index in arms.joints.items()}
         self.clear()
 
     def clear(self) -> None:
         """Forget all."""
         n = self.robot.n
         self._observer.clear()
-        for observer in self._load.values():
-            observer.clear()
         self._last: Estimate | None = None
-        self._jacobian: dict[str, Array] = {}
+        self._hand: dict[str, tuple[Array, Array]] = {}
         self._filtered = np.zeros((3, n))
         self._rows = np.zeros((4, n))
         self.blocks: deque[_Block] = deque(maxlen=KEPT)
@@ -97,10 +96,8 @@ class Identification:
         dt = 0.0 if last is None else (now.stamp_ns - last.stamp_ns) / NS
         if last is None or not 0.0 < dt <= 0.1:
             self._observer.clear()
-            for observer in self._load.values():
-                observer.clear()
-            self._jacobian.clear()
-            self._filtered[:] = 0.0
+            self._hand.clear()
+            self._filtered[:], self._rows[LOAD] = 0.0, 0.0
             self._begin_ns = now.stamp_ns
             return
         # estimated velocities: of the slow noise that matters here they have a fraction of what the measured ones have
@@ -108,7 +105,7 @@ class Identification:
         known = np.isfinite(torque)
         torque = np.where(known, torque, 0.0)
         left = -self._observer.update(dt, motion, v, torque)
-        self._weigh(dt, motion, v)
+        self._weigh(dt, v)
         filtered = self._filtered
         filtered[0] += GAIN * (now.position - last.position)
         filtered[1] += GAIN * dt * np.sign(now.velocity)
@@ -121,16 +118,14 @@ class Identification:
         use = may & known & (np.abs(filtered[1]) > DECIDED) & (np.abs(now.velocity) > SLIDING)
         self._add(left, use, dt)
 
-    def _weigh(self, dt: float, motion: Motion, v: Array) -> None:
-        """Torque of one kilogram in each hand, through the same low pass."""
-        for side, observer in self._load.items():
-            index = self.arms.joints[side]
-            jacobian = self.arms.jacobian(side)[:, index]
-            before = self._jacobian.get(side, jacobian)
-            self._jacobian[side] = jacobian
-            bias = jacobian.T @ ((jacobian - before) @ v[index] / dt - self.arms.gravity)
-            kilogram = replace(motion, mass=jacobian.T @ jacobian, bias=bias)
-            self._rows[LOAD, index] = observer.update(dt, kilogram, v[index], NO_TORQUE)
+    def _weigh(self, dt: float, v: Array) -> None:
+        """Torque of one kilogram in each hand, J^T (h' - g), through the same low pass; the waist moves hands too."""
+        for side, index in self.arms.joints.items():
+            jacobian = self.arms.jacobian(side)
+            now = jacobian, jacobian @ v
+            before, self._hand[side] = self._hand.get(side, now), now
+            pushed = 0.5 * (jacobian + before[0])[:, index].T @ (now[1] - before[1] - dt * self.arms.gravity)
+            self._rows[LOAD, index] = (self._rows[LOAD, index] + GAIN * pushed) / (1.0 + GAIN * dt)
 
     def _add(self, y: Array, use: NDArray[np.bool_], dt: float) -> None:
         new, rows = self._new, self._rows * use
@@ -196,9 +191,6 @@ class Identification:
             return f"moved {way[0]:.2f} rad one way and {way[1]:.2f} rad the other, {LEAST_WAY} are needed"
         worst = condition(_sub(sum((b.information[i] for b in blocks), np.zeros((4, 4))), use))
         return f"condition number {worst:.0f} above {WORST_CONDITION:.0f}" if not worst <= WORST_CONDITION else ""
-
-
-NO_TORQUE: Array = np.zeros(1)
 
 
 def condition(information: Array) -> float:

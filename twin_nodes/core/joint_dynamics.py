@@ -43,8 +43,10 @@ class JointDynamics:
         # The inertia matrix comes as the rows of its lower triangle (MuJoCo, "M_rownnz, M_rowadr, M_colind").
         self._row = np.repeat(np.arange(self.model.nv), self.model.M_rownnz)
         self._column = np.array(self.model.M_colind)
-        self._full = np.zeros((self.model.nv, self.model.nv))
+        self._full, self._inverse = np.zeros((2, self.model.nv, self.model.nv))
+        self._eye = np.eye(self.model.nv)
         self._pick = np.ix_(self._dof, self._dof)
+        self._in_order = bool(np.array_equal(self._dof, np.arange(self.model.nv)))
 
     def at(self, q: Array, v: Array, gravity: Array = LEVEL) -> Motion:
         """q, v (n,); ``gravity`` (3,) m/s^2 in the base's frame."""
@@ -58,6 +60,8 @@ class JointDynamics:
         mujoco.mj_comVel(m, d)
         mujoco.mj_rne(m, d, 0, d.qfrc_bias)
         self._full[self._row, self._column] = self._full[self._column, self._row] = d.M
-        mass = self._full[self._pick]
-        inverse = np.linalg.inv(mass)
+        # By the factors of the tree: a fraction of the time of a dense inverse.
+        mujoco.mj_factorM(m, d)
+        mujoco.mj_solveM(m, d, self._inverse, self._eye)
+        mass, inverse = (full.copy() if self._in_order else full[self._pick] for full in (self._full, self._inverse))
         return Motion(mass, inverse, inverse.diagonal(), d.qfrc_bias[self._dof])

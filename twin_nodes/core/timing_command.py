@@ -92,12 +92,17 @@ class CommandDelay:
         rows = [bisect_right(stamps, end) - 1 for end in ends]
         if rows[-1] < 1 or stamp_ns - stamps[-1] > 100 * MS:
             return None
-        after, before = ([self._drives[k - back][1] for k in rows] for back in (0, 1))
+        oldest = rows[-1] - 1
+        kept = [self._drives[k][1] for k in range(oldest, rows[0] + 1)]
+        after = np.array(rows) - oldest
         share = np.array([min((end - stamps[k]) / self._span_ns, 1.0) for end, k in zip(ends, rows, strict=True)])
-        goal, speed, push = (share[:, None] * np.array([getattr(d, name) for d in after])
-                             + (1.0 - share[:, None]) * np.array([getattr(d, name) for d in before])
-                             for name in ("position", "velocity", "effort"))
-        return before[-1], goal, speed, push
+        weights = np.zeros((len(rows), len(kept)))
+        each = np.arange(len(rows))
+        weights[each, after], weights[each, after - 1] = share, 1.0 - share
+        # NaN, a joint that nobody commanded, stays with its joint.
+        goal, speed, push = (weights @ np.array(values) for values in (
+            [d.position for d in kept], [d.velocity for d in kept], [d.effort for d in kept]))
+        return kept[0], goal, speed, push
 
     def _choose(self) -> None:
         best = int(np.argmin(self._sums))
