@@ -20,7 +20,7 @@ from humanoid_core.robot import RobotModel, load_robot
 from humanoid_core.types import RobotState, TwinPrediction, TwinState, TwinStatus
 from humanoid_replay.errors import BagError
 from humanoid_replay.mapping import MappingError, load_mapping
-from humanoid_replay.stages import STATE, TWIN, Outputs
+from humanoid_replay.stages import STATE, TWIN, IngestStage, Outputs
 from humanoid_replay.through import ReplayError, ReplayReport, make_stages, replay
 from humanoid_replay.writer import BagWriter
 from humanoid_ros.params import ParameterError
@@ -182,6 +182,9 @@ def run_twin(bag: Path, robot: RobotModel, out: Path | None = None, map_file: Pa
         raise BadInput(str(error)) from None
     if not reader.score:
         refused = ", ".join(f"{key} {n}" for key, n in sorted(report.refusals.items())) or "nothing refused"
+        last = [source.refusals.last for stage in stages if isinstance(stage, IngestStage)
+                for source in stage.core.sources.values() if source.refusals.total]
+        refused += "".join(f"; {text}" for text in last[:3])
         raise BadInput(f"{bag}: the twin of '{robot.name}' found no robot state in it ({refused}); is it another "
                        "robot's? --robot names its file, --map the names in the recording")
     return reader, report

@@ -6,8 +6,8 @@
 and Albu-Schaeffer, "Robot collisions: a survey", IEEE T-RO 33(6), 2017, eq. 38). C^T v - g = dM/dt v - (C v + g): the
 second term is MuJoCo's bias force, the first is taken from two successive mass matrices.
 
-Joints above a floating base are seen from the base: gravity is the specific force that its accelerometer feels, in its
-own frame, so that leaning, shaking and being pushed are accounted for to first order; its angular acceleration is not.
+Joints above a floating base are seen from the base: gravity is turned as the base is, so that leaning is accounted for;
+its accelerations are not, they are in what is left over.
 The legs of a standing robot carry the ground's reaction, which this cannot tell from other forces: they are NaN.
 """
 
