@@ -15,6 +15,7 @@ from humanoid_cli.supervisor import Supervisor
 from humanoid_core.graph import load_graph
 from humanoid_core.timing import MS
 from humanoid_core.types import Level
+from humanoid_ros.realtime import prefer
 
 SAFETY = ("safety_monitor", "command_gate")
 START, AGAIN = 60.0, 10.0
@@ -76,6 +77,7 @@ def safety_world() -> Iterator[SafetyWorld]:
         try:
             with Supervisor(replace(graph, nodes=nodes), lambda node, line: None,
                             environment={"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}) as supervisor:
+                prefer()  # it plays robot, ingest and twin, which are preferred; the nodes run already
                 world = SafetyWorld(rig, supervisor)
                 if not world.move(START):
                     raise RuntimeError(f"the safety nodes did not come to work: {rig.last('safety/status')}")
