@@ -113,21 +113,18 @@ def graph_of(options: DemoOptions) -> Graph:
     given: dict[str, Any] = {"robot": options.robot} if options.robot is not None else {}
     if "seed" in known:
         given["seed"] = options.seed
-    settings = *policy_settings(options), *options.settings
+    settings = *settings_of_policy(options.policy, options.robot or "g1"), *options.settings
     return load_graph(options.graph, given, [parse_setting(s) for s in settings])
 
 
-def policy_settings(options: DemoOptions) -> tuple[str, ...]:
-    """The settings of vla_policy that make it follow a contract; refuses one that does not fit the robot."""
-    if options.policy == "classical":
-        return ()
-    from vla_nodes.core.contract import ContractError, load_contract
+def settings_of_policy(policy: str, robot: str) -> tuple[str, ...]:
+    """The settings of vla_policy for a policy; refuses one that does not fit the robot."""
+    from vla_nodes.core.contract import ContractError, policy_settings
 
     try:
-        loaded = load_contract(options.policy, load_robot(options.robot or "g1"))
+        return policy_settings(policy, load_robot(robot))
     except ContractError as error:
         raise BadInput(str(error)) from None
-    return f"vla_policy.backend={loaded.terms.backend}", f"vla_policy.policy={loaded.file.resolve()}"
 
 
 class NodeLog:

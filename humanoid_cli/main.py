@@ -67,12 +67,16 @@ def up(
     dashboard: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
                                           help="Port of the live page, 0: none.")] = 0,
     markers: Annotated[bool, typer.Option("--markers", help="Drawings for rviz2.")] = False,
+    policy: Annotated[str, typer.Option(help="classical, or a policy contract: a name in config/policies, or a path."
+                                        )] = "classical",
 ) -> None:
     """Run a graph of nodes without `launch`; Ctrl-C ends all of them."""
+    from humanoid_cli.demo import settings_of_policy
     from humanoid_cli.up import up as run_graph
 
+    chosen = [*settings_of_policy(policy, robot or "g1"), *(settings or [])]
     way = {k: v for k, v in (("driver", driver), ("interface", interface)) if v}
-    raise typer.Exit(run_graph(graph, robot, seed, settings or [], namespace, record=record, bag=bag,
+    raise typer.Exit(run_graph(graph, robot, seed, chosen, namespace, record=record, bag=bag,
                               way={**way, **({"actuate": False} if no_actuate else {})},
                               view={"metrics": metrics, "dashboard": dashboard, "markers": markers}))
 

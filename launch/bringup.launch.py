@@ -25,16 +25,20 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from humanoid_core.graph import known_graphs, load_graph, parse_setting
+from humanoid_core.robot import load_robot
 from humanoid_ros.bringup import ACTIVE, Bringup
+from vla_nodes.core.contract import policy_settings
 
 #: s for all nodes together to come to rest, before they are told to end.
 REST = 1.5
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 #: backend -> graph
 BACKENDS = {"mujoco": "sim", "gazebo": "gazebo", "real": "real", "bag": "bag"}
 
 ARGUMENTS = (
     ("robot", "g1", "robot file: a name in config/robots, or a path"),
     ("backend", "mujoco", "mujoco, gazebo, real or bag"),
+    ("policy", "classical", "classical, or a policy contract: a name in config/policies, or a path"),
     ("seed", "7", "places the simulated objects and seeds the noise"),
     ("bag", "", "with backend:=bag: the recording to play, '' when something else plays one"),
     ("driver", "unitree", "with backend:=real: unitree, ros2_control, or none: something else"),
@@ -46,11 +50,12 @@ ARGUMENTS = (
     ("dashboard", "0", "port of the live page, 0 for none"),
     ("metrics", "0", "port of the Prometheus endpoint, 0 for none"),
     ("namespace", "", "puts every node and topic under this name"),
+    ("log_level", "info", "debug, info, warn, error or fatal"),
     ("set", "", "parameters: 'node.key=value node.key=value'"),
 )
 
 
-def node_actions(graph, namespace=""):
+def node_actions(graph, namespace="", log_level="info"):
     """One launch_ros Node for each node of the graph, in start order."""
     actions = []
     for node in graph.nodes:
@@ -67,6 +72,7 @@ def node_actions(graph, namespace=""):
             parameters=parameters,
             remappings=list(node.remap.items()),
             additional_env={k: v for k, v in node.environment.items() if k not in os.environ},
+            ros_arguments=["--log-level", log_level],
             prefix=f"nice -n {node.nice}" if node.nice else None,
             output="screen",
             emulate_tty=True,
@@ -152,9 +158,11 @@ def _nodes(context):
     values |= {"driver": given["driver"], "interface": given["interface"], "actuate": _truth(given, "actuate")}
     rviz = _truth(given, "rviz")
     values["markers"] = rviz or _truth(given, "markers")
-    graph = load_graph(name, {k: v for k, v in values.items() if k in taken},
-                       [parse_setting(text) for text in given["set"].split()])
-    nodes = node_actions(graph, given["namespace"])
+    if given["log_level"] not in LOG_LEVELS:
+        raise RuntimeError(f"log_level:={given['log_level']}: must be one of {', '.join(LOG_LEVELS)}")
+    settings = [*policy_settings(given["policy"], load_robot(given["robot"])), *given["set"].split()]
+    graph = load_graph(name, {k: v for k, v in values.items() if k in taken}, [parse_setting(s) for s in settings])
+    nodes = node_actions(graph, given["namespace"], given["log_level"])
     return [*lifecycle_actions(graph, given["namespace"], nodes, context), *nodes, *(_rviz(given) if rviz else [])]
 
 

@@ -54,7 +54,8 @@ def test_every_backend_that_a_launch_file_fixes_is_one_of_bringup() -> None:
 
 def test_bringup_takes_the_arguments_of_the_design() -> None:
     names = [name for name, _, _ in constant(LAUNCH / "bringup.launch.py", "ARGUMENTS")]
-    assert {"robot", "backend", "namespace", "record", "rviz", "dashboard", "markers", "metrics"} <= set(names)
+    assert {"robot", "backend", "policy", "namespace", "log_level", "record", "rviz", "dashboard", "markers",
+            "metrics"} <= set(names)
 
 
 def _launch_ros_is_there() -> bool:
@@ -112,6 +113,15 @@ def _parameters(node: Any) -> dict[str, Any]:
         for block in yaml.safe_load(Path(path).read_text()).values():
             merged.update(block["ros__parameters"])
     return merged
+
+
+@needs_launch
+def test_policy_and_log_level_reach_the_nodes() -> None:
+    nodes = {n.node_executable: n for n in expand("bringup.launch.py", policy="g1_small", log_level="warn")}
+    assert _parameters(nodes["vla_policy"])["backend"] == "hf"
+    assert all("warn" in [s.text for word in node.cmd for s in word if hasattr(s, "text")] for node in nodes.values())
+    with pytest.raises(Exception, match="log_level:=loud: must be one of debug"):
+        expand("bringup.launch.py", log_level="loud")
 
 
 @needs_launch

@@ -105,6 +105,15 @@ def load_contract(name_or_path: str, robot: RobotModel) -> Loaded:
     return contract_from_data(data, path, robot)
 
 
+def policy_settings(name: str, robot: RobotModel) -> tuple[str, ...]:
+    """The settings ``node.key=value`` that make vla_policy follow a contract, by name or path; none for 'classical'.
+    Raises ``ContractError``."""
+    if name == "classical":
+        return ()
+    loaded = load_contract(name, robot)
+    return f"vla_policy.backend={loaded.terms.backend}", f"vla_policy.policy={loaded.file.resolve()}"
+
+
 def contract_from_data(data: object, path: Path, robot: RobotModel) -> Loaded:
     """The same from parsed YAML; ``path`` names errors and anchors relative files."""
     if not isinstance(data, dict):
