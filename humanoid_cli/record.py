@@ -18,7 +18,7 @@ from humanoid_cli.errors import BadInput
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS
 from humanoid_core.types import Level
-from humanoid_replay.about import about, parameters_of
+from humanoid_replay.about import NODES, about, parameters_of
 from humanoid_replay.bag_recorder import PERIOD, stamp, topics
 from humanoid_replay.black_box import BlackBox
 from humanoid_replay.errors import BagError
@@ -26,7 +26,8 @@ from humanoid_replay.recorder import MIB, Recorder
 from humanoid_replay.recording import Limits
 from humanoid_ros.watcher import Watcher, own_context
 
-NODES = ("sim_robot", "sensor_ingest", "twin_sync", "vla_policy", "safety_monitor", "command_gate")
+#: Parameters while no node runs.
+NOBODY = "{}"
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,14 @@ def record(options: RecordOptions) -> int:
             except BagError as error:
                 raise BadInput(str(error)) from None
             watcher = Watcher(context, options.namespace, sink=recorder, topics=topics(options.pictures),
-                              period=PERIOD)
+                              period=PERIOD, prompt=False)
             watcher.start()
             console.print(f"recording into {options.bag}; Ctrl-C ends it", soft_wrap=True)
             try:
                 _wait(stop, watcher, recorder, options, lambda line: console.print(line, soft_wrap=True))
             finally:
+                if metadata["parameters"] == NOBODY:  # it was begun before the graph
+                    recorder.recording.note("parameters", _parameters(context, options.namespace))
                 watcher.stop()
                 recorder.close(watcher.missed)
         finally:

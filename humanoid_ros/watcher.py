@@ -26,7 +26,7 @@ from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS, Topic
 from humanoid_ros import qos
 from humanoid_ros.convert import from_bytes
-from humanoid_ros.realtime import raise_listeners
+from humanoid_ros.realtime import calm_listeners, raise_listeners
 
 NICE = 5
 PERIOD = 0.04  # s between two looks
@@ -102,18 +102,19 @@ class Watcher:
     """Subscribes to every topic of the table under ``namespace``.
 
     ``keep``: how many messages of a topic to keep in memory; ``thin``: keep only each n-th of them; ``period`` s
-    between two looks.
+    between two looks. ``prompt``: times of arrival matter; else the middleware's threads may take several at once.
     """
 
     def __init__(self, context: Context, namespace: str = "", *, sink: Sink | None = None,
                  keep: Mapping[str, int] | None = None, thin: Mapping[str, int] | None = None,
-                 topics: Iterable[str] = tuple(TOPICS), period: float = PERIOD) -> None:
+                 topics: Iterable[str] = tuple(TOPICS), period: float = PERIOD, prompt: bool = True) -> None:
         self.node = Node(f"watcher_{time.monotonic_ns() % 1_000_000}", context=context, namespace=namespace,
                          enable_rosout=False, start_parameter_services=False)
         self.sink, self.errors, self.cpu_s, self._period = sink, list[str](), 0.0, period
         self._seen = {name: self._subscribe(TOPICS[name], (keep or {}).get(name, 0), (thin or {}).get(name, 1))
                       for name in topics}
         self._stop = threading.Event()
+        self._prompt = prompt
         self._thread = threading.Thread(target=self._loop, name="watcher", daemon=True)
 
     def _subscribe(self, row: Topic, keep: int, every: int) -> _Seen:
@@ -125,7 +126,7 @@ class Watcher:
         return _Seen(row, subscription, kind, keep, every)
 
     def start(self) -> None:
-        raise_listeners()  # where that is not allowed, it hears a little less on a busy machine
+        (raise_listeners if self._prompt else calm_listeners)()  # what is not allowed is left
         self._thread.start()
 
     def stop(self) -> None:

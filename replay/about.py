@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from humanoid_core.robot_model import RobotModel
 
 PACKAGE = "humanoid-twin"
+#: Whose parameters belong to a recording.
+NODES = ("sim_robot", "sensor_ingest", "twin_sync", "vla_policy", "safety_monitor", "command_gate")
 
 
 def about(robot: RobotModel, **more: str) -> dict[str, str]:
@@ -59,3 +62,35 @@ def parameters_of(node: Any, names: Iterable[str], spin: Any, timeout: float = 2
         if got is not None:
             found[name] = {k: parameter_value_to_python(v) for k, v in zip(keys, got.values, strict=True)}
     return json.dumps(found, sort_keys=True, default=list)
+
+
+class RunningParameters:
+    """The same for a recorder that was there before the nodes: ``look`` now and then from a timer of ``node``;
+    ``tell`` gets all that is known whenever a node has answered."""
+
+    def __init__(self, node: Any, names: Iterable[str], tell: Callable[[str], None]) -> None:
+        self._node, self._tell = node, tell
+        self._awaited: dict[str, Any] = dict.fromkeys(names)
+        self._found: dict[str, dict[str, Any]] = {}
+
+    def look(self) -> None:
+        """Ask the nodes that have come up."""
+        from rclpy.parameter_client import AsyncParameterClient
+
+        for name in sorted(self._awaited.keys() & set(self._node.get_node_names())):
+            if self._awaited[name] is None:
+                self._awaited[name] = AsyncParameterClient(self._node, name)
+            elif self._awaited[name].services_are_ready():
+                client = self._awaited.pop(name)
+                client.list_parameters().add_done_callback(partial(self._listed, name, client))
+
+    def _listed(self, name: str, client: Any, answer: Any) -> None:
+        keys = list(answer.result().result.names)
+        client.get_parameters(keys).add_done_callback(partial(self._got, name, keys))
+
+    def _got(self, name: str, keys: list[str], answer: Any) -> None:
+        from rclpy.parameter import parameter_value_to_python
+
+        values = answer.result().values
+        self._found[name] = {k: parameter_value_to_python(v) for k, v in zip(keys, values, strict=True)}
+        self._tell(json.dumps(self._found, sort_keys=True, default=list))

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import rclpy
@@ -14,7 +15,7 @@ from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import Level, SafetyStatus
-from humanoid_replay.about import about
+from humanoid_replay.about import NODES, RunningParameters, about
 from humanoid_replay.black_box import BlackBox
 from humanoid_replay.errors import BagError
 from humanoid_replay.params import BagRecorderParams
@@ -61,6 +62,8 @@ class BagRecorder(HumanoidNode):
         self._watcher: Watcher | None = None
         self._missed: Counter[str] = Counter()
         self.steady_timer(0.2, self._look)
+        note = partial(self.recorder.recording.note, "parameters")
+        self.steady_timer(1.0, RunningParameters(self, NODES, note).look)
         self.diagnostics(self._report)
         self.get_logger().info(f"recording into {path}")
 
@@ -85,19 +88,21 @@ class BagRecorder(HumanoidNode):
     def _report(self) -> tuple[int, str, dict[str, object]]:
         account = replace(self.recorder.account)
         values = {"written": account.written, "pictures left out": account.pictures_left_out,
-                  "lost": dict(account.lost), "missed": dict(self._watcher.missed),
-                  "most waiting MiB": f"{account.most_waiting / MIB:.1f}",
-                  "saved": self._saved}
+                  "lost": dict(account.lost), "missed": dict(self._all_missed()),
+                  "most waiting MiB": f"{account.most_waiting / MIB:.1f}", "saved": self._saved}
         if account.why or self._problem:
             return ERROR, account.why or self._problem, values
         if not account.complete:
             return WARN, "something was left out", values
         return OK, f"recording into {self.recorder.recording.path}", values
 
+    def _all_missed(self) -> Counter[str]:
+        return self._missed if self._watcher is None else self._missed + self._watcher.missed
+
     def activated(self) -> None:
         """Record."""
         self._watcher = Watcher(rclpy.get_default_context(), self.get_namespace(), sink=self.recorder,
-                                topics=topics(self.params.pictures), period=PERIOD)
+                                topics=topics(self.params.pictures), period=PERIOD, prompt=False)
         self._watcher.start()
 
     def deactivated(self) -> None:

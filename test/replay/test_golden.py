@@ -32,6 +32,8 @@ def test_goes_on_as_it_went(name: str, tmp_path: Path) -> None:
 LOOSENED = {
     "sensor_dropout": ("safety_monitor", "state_timeout", 0.09),
     "push": ("safety_monitor", "residual_warning", 1000.0),
+    "second_robot": ("command_gate", "state_timeout", 0.09),
+    "overheating": ("safety_monitor", "heat_time_warning", 5.0),
 }
 
 

@@ -68,3 +68,30 @@ def test_without_the_right_to_be_preferred_it_says_how_to_get_it(monkeypatch: py
     said = prefer()
     assert "Permission denied" in said
     assert f"nice {NICENESS}" in said
+
+
+CALM = '''
+import os, threading
+import rclpy
+from humanoid_ros.realtime import calm_listeners
+rclpy.init()
+node = rclpy.create_node("calm")
+done = threading.Event()
+own = threading.Thread(target=done.wait)
+own.start()
+print(calm_listeners() or "yes")
+print(sorted({os.sched_getscheduler(int(t)) for t in os.listdir("/proc/self/task")}))
+print(os.sched_getscheduler(0), os.sched_getscheduler(own.native_id))
+done.set()
+node.destroy_node()
+rclpy.shutdown()
+'''
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has no such policy")
+def test_calm_listeners_are_the_middlewares_threads_alone(domain: int) -> None:
+    out = subprocess.run([sys.executable, "-c", CALM], capture_output=True, text=True, check=True).stdout
+    said, policies, own = out.splitlines()
+    assert said == "yes"
+    assert str(os.SCHED_BATCH) in policies
+    assert own == f"{os.SCHED_OTHER} {os.SCHED_OTHER}"
