@@ -58,15 +58,17 @@ def _calibration(pyplot: Any, results: Results, splits: Sequence[str]) -> Any:
         found = calibration([r for r in rows if r.split != "shuffled"])
         if found.bins:
             sure, share, count = zip(*found.bins, strict=True)
-            label = f"{policy}: error {found.error:.2f}, n = {found.n}"
-            axes.plot(sure, share, color=f"C{k}", linewidth=1)
-            axes.scatter(sure, share, s=[15 + 4 * c for c in count], color=f"C{k}", label=label)
-    axes.set_xlabel("confidence")
+            label = f"{policy}: expected error {found.error:.2f}, n = {found.n}"
+            axes.plot(sure, share, color=f"C{k}", linewidth=1, marker="o", markersize=4, label=label)
+            axes.scatter(sure, share, s=[15 + 200 * c / found.n for c in count], color=f"C{k}", clip_on=False, zorder=3)
+            for x, y, c in found.bins:
+                axes.annotate(str(c), (x, y), xytext=(0, -14), textcoords="offset points", ha="center", fontsize=7)
+    axes.set_xlabel("mean confidence of an episode; numbers: episodes")
     axes.set_ylabel("share of successes")
     axes.set_xlim(0, 1.02)
-    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylim(-0.07, 1.04)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="lower right")
     return figure
 
 

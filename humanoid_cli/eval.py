@@ -82,8 +82,8 @@ def evaluate(options: EvalOptions, json: Path | None, console: Console | None = 
     console.print(table(results, splits, figures))
     written = write_plots(options.out, results, splits)
     counts = {split: sum(r.split == split for r in results[mine]) for split in splits}
-    about = {"policy": options.policy, "weights": _weights(candidates[0]), "seed": options.seed,
-             "house": options.house, "episodes": counts}  # fmt: skip
+    about = {"policy": options.policy, "weights": _weights(candidates[0]),
+             "seed": None if options.report else options.seed, "house": options.house, "episodes": counts}  # fmt: skip
     write_figures(json, figures, **about)
     console.print(f"written to {options.out}/: {'' if options.report else f'{LOG}, '}{', '.join(written)}")
     share = figures.get("success")
