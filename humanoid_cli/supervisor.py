@@ -204,8 +204,10 @@ class Supervisor:
         def tell(node: str, text: str) -> None:
             self._told.put(Event("active" if text == ACTIVE else "refused", node, self._clock()))
 
-        domain = int(self._domain) if self._domain else None
-        self._bringup = Bringup(self.graph, self._namespace, tell, domain)
+        try:
+            self._bringup = Bringup(self.graph, self._namespace, tell, int(self._domain) if self._domain else None)
+        except RuntimeError as error:  # of rcl: a domain that is none, for example
+            raise GraphError("ROS", "", None, " ".join(str(error).split(", at ")[0].split())) from None
         for process in self._processes:
             self._bringup.begin(process.spec.name)
 
