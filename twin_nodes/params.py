@@ -46,7 +46,7 @@ class TwinParams:
                                      0.0, 1.0)
     environment: str = param("", "what stands around: a name in config/environments or a path, '' for nothing")
     self_margin: float = param(0.001, "links keep this far from one another", "m", 0.0, 0.05)
-    preview_share: float = param(0.3, "share of the time that looking ahead may take; beyond it looks are left out",
+    preview_share: float = param(0.12, "share of a processor for looking ahead; beyond it looks are left out",
                                  "", 0.01, 1.0)
 
     def core(self) -> TwinConfig:

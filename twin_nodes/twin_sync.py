@@ -124,7 +124,7 @@ class TwinSync(HumanoidNode):
 
     def _predict(self) -> None:
         """Ten times a second; the first thing that is left out when the machine is loaded."""
-        begun_ns = time.monotonic_ns()
+        begun_ns, spent_ns = time.monotonic_ns(), time.thread_time_ns()
         for permit in self._permits.read():
             self.predictor.on_permit(permit.scale)
         with self._lock:
@@ -142,7 +142,7 @@ class TwinSync(HumanoidNode):
         with self._lock:
             prediction = self.predictor.expect(look, chunk, start)
         self.send("twin/prediction", prediction)
-        self.shedding.ran(begun_ns, time.monotonic_ns())
+        self.shedding.ran(begun_ns, time.monotonic_ns(), time.thread_time_ns() - spent_ns)
 
     def _what_if(self, request: WhatIf.Request, response: WhatIf.Response) -> WhatIf.Response:
         """A chunk without a stamp is taken to start now."""

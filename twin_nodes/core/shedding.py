@@ -14,13 +14,14 @@ LATE_NS = 25 * MS
 
 
 class Shedding:
-    """``share`` of the time that looks may take; after a long one the next waits until that holds again."""
+    """``share`` of a processor that looks may take; after a costly one the next waits until that holds again. How long
+    a look lasts says little: beside nodes that go first it mostly waits, and leaving it out would give them nothing."""
 
     def __init__(self, share: float) -> None:
         self.share = share
         self.left_out = Refusals()
         self.done = 0
-        self.took_s = 0.0
+        self.took_s = self.spent_s = 0.0
         self._free_ns = 0
         self._lengths: deque[float] = deque(maxlen=100)
 
@@ -29,15 +30,16 @@ class Shedding:
         if silent_ns > LATE_NS:
             return self.left_out.refuse("BUSY", f"the newest state was handled {silent_ns / MS:.0f} ms ago")
         if now_ns < self._free_ns:
-            return self.left_out.refuse("BUSY", f"the last look took {self.took_s * 1e3:.0f} ms")
+            return self.left_out.refuse("BUSY", f"the last look took {self.spent_s * 1e3:.0f} ms of processor time")
         return ""
 
-    def ran(self, begun_ns: int, now_ns: int) -> None:
-        """A look ran from ``begun_ns`` to ``now_ns``."""
+    def ran(self, begun_ns: int, now_ns: int, spent_ns: int) -> None:
+        """A look ran from ``begun_ns`` to ``now_ns`` and took ``spent_ns`` of processor time."""
         self.done += 1
+        self.spent_s = spent_ns / NS
         self.took_s = (now_ns - begun_ns) / NS
         self._lengths.append(self.took_s * 1e3)
-        self._free_ns = begun_ns + round((now_ns - begun_ns) / self.share)
+        self._free_ns = begun_ns + round(spent_ns / self.share)
 
     def report(self) -> dict[str, object]:
         """For diagnostics; lengths of the latest 100 looks."""
