@@ -1,7 +1,7 @@
 """A Unitree G1 as DDS shows it: lowstate, torso IMU and battery out, arm_sdk and lowcmd in, the two services.
 
-It builds its frames the generic way (CycloneDDS serializes every field, the CRC bit by bit), so that it shares no short
-cut with the bridge. Joints follow what is asked of them at a limited speed; there is no physics. `python -m
+It builds its frames the generic way (CycloneDDS serializes every field, the CRC word by word), so that it shares no
+short cut with the bridge. Joints follow what is asked of them at a limited speed; there is no physics. `python -m
 peers.unitree_g1 --domain N` runs it as a process that reads one switch per line: `dead`, `lag 0.2`, `crc`,
 `mode_machine 11`, `back 5000`, `restart`, `nan`, `fsm 1`, `mute`, `ok`.
 """
@@ -17,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from cyclonedds.domain import DomainParticipant
 from cyclonedds.pub import DataWriter
 from cyclonedds.qos import Policy, Qos
@@ -32,13 +33,24 @@ RELIABLE = Qos(Policy.Reliability.Reliable(duration(milliseconds=10)), Policy.Hi
 WEIGHT = 29
 
 
+def _shifted(value: int, bits: int) -> int:
+    """The remainder after ``bits`` zeros, as the vendor's text says it: most significant bit first, 0x04C11DB7."""
+    for _ in range(bits):
+        value = ((value << 1) ^ 0x04C11DB7) & 0xFFFFFFFF if value & 0x80000000 else (value << 1) & 0xFFFFFFFF
+    return value
+
+
+#: Of each leading byte. Bit by bit a frame takes 5 ms, and a robot that is late is a robot that is not believed.
+_BYTES = [_shifted(byte << 24, 8) for byte in range(256)]
+
+
 def crc_of(words: list[int]) -> int:
-    """The vendor's CRC as its text says it: most significant bit first, polynomial 0x04C11DB7, start all ones."""
+    """The vendor's CRC: start all ones, 32-bit words."""
     value = 0xFFFFFFFF
     for word in words:
         value ^= word
-        for _ in range(32):
-            value = ((value << 1) ^ 0x04C11DB7) & 0xFFFFFFFF if value & 0x80000000 else (value << 1) & 0xFFFFFFFF
+        for _ in range(4):
+            value = ((value << 8) & 0xFFFFFFFF) ^ _BYTES[value >> 24]
     return value
 
 
@@ -76,6 +88,8 @@ class FakeG1:
     def __init__(self, domain: int, rate: float = 200.0, fsm: int = 500) -> None:
         self.robot = load_robot("g1")
         self.q = self.robot.stand.copy()
+        self.dq = np.zeros(self.robot.n)
+        self._before = self.q.copy()
         self.fsm, self.service = fsm, "ai"
         self.switch = Switches()
         self.arm: deque[Any] = deque(maxlen=2000)
@@ -132,7 +146,11 @@ class FakeG1:
         s = self.switch
         tick = ((time.monotonic_ns() - self._start_ns) // 1_000_000 + 1_000_000 + s.tick_offset) % (1 << 32)
         noise = 1e-4 * (self._sent % 7)
-        motors = [t.MotorState_(1, float(q) + noise, 0.0, 0.0, 0.5, [40, 42], 48.0, [0, 0], 0, [0] * 4) for q in self.q]
+        # Commands come at another rate than states go: the speed is a mean over some 20 ms.
+        self.dq += 0.25 * ((self.q - self._before) * self._rate - self.dq)
+        self._before = self.q.copy()
+        motors = [t.MotorState_(1, float(q) + noise, float(dq), 0.0, 0.5, [40, 42], 48.0, [0, 0], 0, [0] * 4)
+                  for q, dq in zip(self.q, self.dq, strict=True)]
         motors += [t.MotorState_(0, 0.0, 0.0, 0.0, 0.0, [0, 0], 0.0, [0, 0], 0, [0] * 4)] * (35 - len(motors))
         if s.nan:
             motors[3] = t.MotorState_(1, float("nan"), 0.0, 0.0, 0.0, [40, 42], 48.0, [0, 0], 0, [0] * 4)
