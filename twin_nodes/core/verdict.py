@@ -42,7 +42,7 @@ class IngestConfig:
     """Span over which rate, jitter and gap are measured."""
     gap_periods: float = 2.5
     """An interval longer than so many periods is a gap."""
-    lag_periods: float = 5.0
+    lag_periods: float = 3.0
     """An IMU whose newest sample lies so many of its periods before the joints' says nothing of their instant. Judged
     between stamps: what comes late altogether is late, but whole."""
     position_margin: float = 0.2
