@@ -22,13 +22,16 @@ from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS
 
 START, AGAIN = 90.0, 15.0
+#: What falls silent, by the kind of dropout.
+SILENT = {"joints": "joint_states", "imus": "imu/pelvis"}
 LOSS_AIM, DROPOUT_AIM = 50.0, 40.0
 NOTE = ("the graph of the simulated robot without camera, an arm moved by the measuring process; from the signal "
         "(SIGKILL, SIGSTOP for 0.2 s) to the arrival of the gate's word that it brakes or its first command that "
         "belongs to no motion; for a killed gate to the robot's own hold in sim/truth, which is published 20 times a "
         "second; for the twin to its name in safety/status")
-DROPOUT_NOTE = ("the same graph; from the arrival of the last joint sample before the sensor fell silent (for IMUs: of "
-                "both, from the request to the simulator) to the arrival of the gate's word that it brakes")
+DROPOUT_NOTE = ("the same graph; from the arrival of the last sample of the joints or the pelvis IMU before the sensor, "
+                "or both IMUs, fell silent to the arrival of the gate's word that it brakes; imu_backup: from the "
+                "request to the simulator to the backup's name in a report")
 CPU_NOTE = "processor time of each process over {seconds:g} s of an arm in motion, in cores"
 
 
@@ -104,14 +107,15 @@ def dropouts(options: Options, progress: Progress) -> Measured:
     times: dict[str, list[float]] = {"joints": [], "imus": [], "imu_backup": []}
     missed = 0
     with own_domain(), _graph() as world:
-        world.listen("joint_states")
+        for topic in SILENT.values():
+            world.listen(topic)
         for k in range(3 * n):
             kind, id = (("joints", "D1"), ("imus", "D1-imus"), ("imu_backup", "D1-imu"))[k % 3]
             begin = time.monotonic_ns()
             answer = _again(world, id)
             took = None if answer is None else answer.safe_ms
-            if took is not None and kind == "joints":
-                took = _since_last_sample(world, begin)
+            if took is not None and kind in SILENT:
+                took = _since_last_sample(world, SILENT[kind], begin)
             if took is None:
                 missed += 1
             else:
@@ -125,9 +129,9 @@ def dropouts(options: Options, progress: Progress) -> Measured:
     return Measured(figures, {f"dropout_{k}_ms": v for k, v in times.items()}, DROPOUT_NOTE)
 
 
-def _since_last_sample(world: GraphWorld, begin_ns: int) -> float | None:
-    """From the last joint sample before the longest silence to the gate's word."""
-    arrivals = [h.mono_ns for h in world.heard["joint_states"] if h.mono_ns >= begin_ns]
+def _since_last_sample(world: GraphWorld, topic: str, begin_ns: int) -> float | None:
+    """From the last sample before the longest silence to the gate's word."""
+    arrivals = [h.mono_ns for h in world.heard[topic] if h.mono_ns >= begin_ns]
     gaps = [(b - a, a) for a, b in pairwise(arrivals)]
     if not gaps:
         return None
