@@ -27,6 +27,8 @@ from twin_nodes.params import TwinParams
 
 PERIOD_S = 0.01
 GHOST_EACH = 2
+#: Commands that may wait while this node is busy. Each tells what the drives did; the table's newest one would not do.
+COMMANDS = 16
 LONGEST_HORIZON = 5.0
 #: Of looks that are left out, the log says the first and each so-manyth.
 SHED_EACH = 100
@@ -54,7 +56,8 @@ class TwinSync(HumanoidNode):
         self._resets = 0
         self.advertise("twin/state", "twin/joint_states", "twin/prediction", "twin/health")
         self._measured = Polled(self, "ingest/robot_state")
-        self._commands, self._health = Polled(self, "robot/joint_command"), Polled(self, "ingest/sensor_health")
+        self._commands = Polled(self, "robot/joint_command", depth=COMMANDS)
+        self._health = Polled(self, "ingest/sensor_health")
         self._permits = Polled(self, "safety/permit")
         self.subscribe("vla/action_chunk", self._on_chunk)
         self.create_service(WhatIf, "twin/what_if", self._what_if)
