@@ -30,8 +30,8 @@ NOTE = ("the graph of the simulated robot without camera, an arm moved by the me
         "belongs to no motion; for a killed gate to the robot's own hold in sim/truth, which is published 20 times a "
         "second; for the twin to its name in safety/status")
 DROPOUT_NOTE = ("the same graph; from the arrival of the last sample of the joints, or of the pelvis IMU when both "
-                "IMUs stop, to the arrival of the gate's word that it brakes; imu_backup: from the request to the simulator "
-                "to the backup's name in a report")
+                "IMUs stop, to the arrival of the gate's word that it brakes; imu_backup: from the request to the "
+                "simulator to the backup's name in a report")
 CPU_NOTE = "processor time of each process over {seconds:g} s of an arm in motion, in cores"
 
 
