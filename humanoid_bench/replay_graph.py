@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,39 +26,42 @@ from humanoid_cli.supervisor import Supervisor
 from humanoid_core.robot import load_robot
 from humanoid_core.robot_model import Array
 from humanoid_core.timing import NS
-from humanoid_core.types import TwinStatus
 from humanoid_replay.errors import BagError
+from humanoid_replay.live import UNDER_WAY, Judged, live_against_cores
 from humanoid_replay.reader import BagReader
 from humanoid_replay.recorder import PICTURES
 from humanoid_replay.recording import Recording
 from humanoid_replay.samples import capture_ns
-from humanoid_replay.through import make_stages, read, replay
-from humanoid_replay.writer import BagWriter
+from humanoid_replay.through import make_stages, replay
 
 STAGES = ("ingest", "twin", "safety", "gate")
 #: Topics that may not lose a message while recording, and how one is told: by its number; a joint sample by the robot
 #: state that was made of it, which has its stamp.
 STATE, JOINTS = "ingest/robot_state", "joint_states"
 NUMBERED = (STATE, "safety/permit", "robot/joint_command", "vla/joint_command")
-#: Until the graph works, s, and for the recorder's imports and discovery.
-START, SETTLE = 90.0, 6.0
-#: The live twin had run before the recording began: s after which both have forgotten their different starts. Then
-#: twin states of one stamp shall agree to so much, rad, and verdicts to so much time, s.
-FORGETTING, TOLERANCE, NEAR = 30.0, 1e-3, 0.05
-#: Arrivals of robot states further apart than this look late to the replayed monitor, s, though the live one may have
-#: had them in time; its level is down again so much later, s.
-GAP, SETTLING = 0.03, 3.0
+#: Until the graph works, s, and how long the recorder may take to begin and to end.
+START, BEGIN, END = 90.0, 30.0, 60.0
+#: s from the first twin state on that are not compared: nodes find one another at times that no recording tells. A
+#: recording that began when the graph ran already: s after which the cores have forgotten how they began.
+FINDING, FORGETTING = 5.0, 30.0
+#: Twin states of one measurement shall agree to so much, rad, a verdict with one of the core's so near, s: two ticks.
+#: What was lost explains differences for so long, s: a
+#: level takes that long to come down, a belief to forget.
+TOLERANCE, NEAR, EXPLAINS = 1e-3, 0.0205, 3.0
 NOTE = (
     "the whole graph of the simulated robot with camera and policy, which waves again and again, and `humanoid-twin "
-    "record` beside it, {record}; recorder_core_share: its CPU time by the operating system over the time it recorded; "
+    "record` beside it, begun before it, {record}; recorder_core_share: its CPU time by the operating system over the "
+    "time in which the graph worked; "
     "recorder_lost: gaps in the numbers of {numbered}, and joint samples of which there is a robot state only; "
     "replay_speed: the first {short:g} s without pictures through {stages}, one process, outputs hashed and not "
     "written, replay_speed_* each part of it alone ('bag': reading, converting, hashing); live_mismatch: share of the "
-    "recorded twin/state whose "
-    f"joint positions differ by more than {TOLERANCE:g} rad from a replay of the recorded ingest/robot_state and "
-    f"commands, without the first {FORGETTING:g} s, in which both forget that they began at different times; "
-    f"live_level_mismatch: share of verdicts of which no replayed one within {NEAR:g} s has the same level; "
-    f"live_level_unexplained: those of them that do not follow a gap of more than {GAP:g} s in the recorder's arrivals")
+    f"recorded twin/state whose joint positions are more than {TOLERANCE:g} rad from those of the twin's core, which "
+    "was given the measurements that the twin says it used, and the commands published by then; live_level_mismatch: "
+    "share of the recorded verdicts whose level the monitor's core, on what was published by then, has at none of the "
+    "five ticks around that time; live_overtaken: measurements that the twin was too busy to see, which its core is "
+    "spared; live_drops: messages that were said or used and are not recorded, by name; live_unexplained: "
+    f"differences of both kinds without one of them in the {EXPLAINS:g} s before; not compared are the first "
+    f"{FINDING:g} s, in which nodes find one another")
 
 
 def graph(options: Options, progress: Progress) -> Measured:
@@ -68,10 +71,12 @@ def graph(options: Options, progress: Progress) -> Measured:
     out = Measured(note=NOTE.format(record=options.bag or f"{seconds:g} s", numbered=", ".join(NUMBERED), short=short,
                                     stages=", ".join(STAGES)))
     with tempfile.TemporaryDirectory() as scratch:
-        bag = options.bag or Path(scratch) / "bag"
+        bag = options.bag or options.keep or Path(scratch) / "bag"
+        if options.bag is None and bag.exists():
+            raise BadInput(f"{bag}: exists already; choose another folder or remove it")
         if options.bag is None:
-            with running_graph() as world:
-                out.figures.update(_record(world, bag, seconds, progress))
+            with own_domain():
+                out.figures.update(_record(bag, seconds, progress))
         try:
             out.figures.update(lost(bag))
             out.figures.update(speed(bag, short))
@@ -85,30 +90,40 @@ def graph(options: Options, progress: Progress) -> Measured:
 @contextmanager
 def running_graph() -> Iterator[GraphWorld]:
     """The graph sim with a task that goes on; ended in the end."""
-    with own_domain():
-        environment = {"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
-        with (Supervisor(make_graph("whole"), lambda node, line: None, environment=environment) as supervisor,
-              graph_world(load_robot("g1"), supervisor, moves=False) as world):
-            if not world.bring_to_work(START):
-                raise RuntimeError(f"the graph did not come to work: {world.last('safety/status')}")
-            yield world
+    environment = {"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
+    with (Supervisor(make_graph("whole"), lambda node, line: None, environment=environment) as supervisor,
+          graph_world(load_robot("g1"), supervisor, moves=False) as world):
+        if not world.bring_to_work(START):
+            raise RuntimeError(f"the graph did not come to work: {world.last('safety/status')}")
+        yield world
 
 
-def _record(world: GraphWorld, bag: Path, seconds: float, progress: Progress) -> dict[str, Figure]:
-    """Record while the robot goes on waving; the recorder's share of a core."""
-    recorder = subprocess.Popen([sys.executable, "-m", "humanoid_cli.main", "record", str(bag), "--seconds",
-                                 str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    watched, began = psutil.Process(recorder.pid), time.monotonic()
-    world.wait(SETTLE)
-    first = last = _used(watched)
-    while recorder.poll() is None and time.monotonic() - began < seconds + 60.0:
-        last = _used(watched) or last
-        if world.working():
-            world.wait(0.5)
-        else:
-            world.bring_to_work(2.0)
-        progress(0.7 * min(1.0, (time.monotonic() - began) / seconds))
-    said = recorder.communicate(timeout=60.0)[0]
+def _record(bag: Path, seconds: float, progress: Progress) -> dict[str, Figure]:
+    """Record from before the graph starts until the robot has gone on waving for so long; the recorder's share of a
+    core while it waves."""
+    recorder = subprocess.Popen([sys.executable, "-m", "humanoid_cli.main", "record", str(bag)],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        deadline = time.monotonic() + BEGIN
+        while not bag.exists() and recorder.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        watched = psutil.Process(recorder.pid)
+        with running_graph() as world:
+            began = time.monotonic()
+            first = last = _used(watched)
+            while recorder.poll() is None and time.monotonic() - began < seconds:
+                last = _used(watched) or last
+                if world.working():
+                    world.wait(0.5)
+                else:
+                    world.bring_to_work(2.0)
+                progress(0.7 * min(1.0, (time.monotonic() - began) / seconds))
+            recorder.send_signal(signal.SIGINT)
+            said = recorder.communicate(timeout=END)[0]
+    finally:
+        if recorder.poll() is None:
+            recorder.kill()
+            recorder.communicate()
     if recorder.returncode not in (0, 1) or not bag.exists() or first is None or last is None:
         raise RuntimeError(f"the recorder failed: {said[-300:]}")
     before, sep, _ = said.partition(" pictures were left out")
@@ -174,70 +189,40 @@ def _part(bag: Path, target: Path, begin_ns: int, seconds: float) -> Path:
     return target
 
 
-def live_mismatch(bag: Path) -> dict[str, Figure]:
-    """The graph's own twin states and verdicts against a replay of the inputs that the same nodes were given."""
-    robot = load_robot("g1")
-    live, arrivals = twins(bag), _arrivals(bag, "/ingest/robot_state")
-    # Of 200 samples a second the twin takes every second one: both begin with the same.
-    begin_ns = next((at for at, stamp in arrivals if stamp in live), 0)
-    with tempfile.TemporaryDirectory() as scratch:
-        again_bag = Path(scratch) / "again"
-        part = _part(bag, Path(scratch) / "part", begin_ns, math.inf)
-        with BagWriter(again_bag) as writer:
-            replay(part, make_stages(("twin", "safety"), robot), robot, writer)
-        again = twins(again_bag)
-        levels = _levels(bag), _levels(again_bag)
-    settled = begin_ns + round(FORGETTING * NS)
-    late = [k for k in sorted(live) if k >= settled]
-    both = [k for k in late if k in again]
-    if not both:
-        raise RuntimeError(f"the recording holds no twin state to compare after its first {FORGETTING:g} s")
-    apart = np.array([np.max(np.abs(live[k] - again[k])) for k in both])
-    wrong, unexplained, n = _level_mismatch(*levels, settled, [at for at, _ in arrivals])
-    return {"live_mismatch": Figure(round(float(np.mean(~(apart <= TOLERANCE))), 5), "share of twin states", 0.0,
-                                    len(both)),
-            "live_apart_p99": Figure(float(np.percentile(apart, 99)), "rad", None, len(both)),
-            "live_apart_max": Figure(float(np.max(apart)), "rad", None, len(both)),
-            "live_unpaired": Figure(len(late) - len(both), "twin states", 0, len(late)),
-            "live_level_mismatch": Figure(round(wrong / max(n, 1), 5), "share of verdicts", 0.0, n),
-            "live_level_unexplained": Figure(unexplained, "verdicts", 0, n)}
+def live_mismatch(bag: Path, under_way_ns: int = UNDER_WAY) -> dict[str, Figure]:
+    """The graph's own twin states and verdicts against those of the cores on what the same nodes were given."""
+    live = live_against_cores(bag, load_robot("g1"), under_way_ns)
+    unlike = FINDING if live.begun else FORGETTING
+    settled = min((x.stamp_ns for x in live.twins), default=0) + round(unlike * NS)
+    twins, levels = ([x for x in rows if x.stamp_ns >= settled] for rows in (live.twins, live.levels))
+    if not twins or not levels:
+        raise RuntimeError(f"the recording holds nothing to compare after its first {unlike:g} s")
+    apart = np.array([x.apart for x in twins])
+    wrong = [x.stamp_ns for x in twins if not x.apart <= TOLERANCE], _other_levels(levels)
+    lost_ns = np.sort([at for at, _ in live.lost])
+    unexplained = sum(not _explained(at_ns, lost_ns) for found in wrong for at_ns in found)
+    rows = {"live_mismatch": Figure(round(len(wrong[0]) / len(twins), 5), "share of twin states", 0.0, len(twins)),
+            "live_apart_p99": Figure(float(np.percentile(apart, 99)), "rad", None, len(twins)),
+            "live_apart_max": Figure(float(np.max(apart)), "rad", None, len(twins)),
+            "live_unpaired": Figure(live.unpaired, "twin states", 0, len(twins)),
+            "live_level_mismatch": Figure(round(len(wrong[1]) / len(levels), 5), "share of verdicts", 0.0, len(levels)),
+            "live_unexplained": Figure(unexplained, "twin states and verdicts", 0, len(twins) + len(levels)),
+            "live_overtaken": Figure(live.overtaken, "measurements"),
+            "live_drops": Figure(len(live.lost), "messages", 0)}
+    for name, n in sorted(live.drops.items()):
+        rows[f"live_drops_{name.replace('/', '_').replace(' ', '_')}"] = Figure(n, "messages")
+    return rows
 
 
-def _arrivals(bag: Path, topic: str) -> list[tuple[int, int]]:
-    """(arrival, stamp) of each message, ns."""
-    with BagReader(bag) as reader:
-        return [(record.stamp_ns, capture_ns(record.message)) for record in reader.messages([topic])]
+def _other_levels(levels: list[Judged]) -> list[int]:
+    """Times of the recorded verdicts of whose level no replayed one within ``NEAR`` is."""
+    times, again = np.array([x.stamp_ns for x in levels]), np.array([x.again for x in levels])
+    near = round(NEAR * NS)
+    begins, ends = np.searchsorted(times, times - near), np.searchsorted(times, times + near)
+    return [x.stamp_ns for x, a, b in zip(levels, begins, ends, strict=True) if not np.any(again[a:b] == x.level)]
 
 
-def twins(bag: Path) -> dict[int, Array]:
-    """Stamp -> joint positions of the first twin state of that stamp; one that only says that nothing came is none."""
-    found: dict[int, Array] = {}
-    with BagReader(bag) as reader:
-        for record in reader.messages(["/twin/state"]):
-            state = read(record.type, record.message)
-            if state.status == TwinStatus.OK:
-                found.setdefault(state.stamp_ns, state.position)
-    return found
-
-
-def _levels(bag: Path) -> Array:
-    """Rows (arrival ns, safety level)."""
-    with BagReader(bag) as reader:
-        rows = [(r.stamp_ns, int(r.message.level)) for r in reader.messages(["/safety/status"])]
-    return np.array(rows, dtype=np.int64).reshape(-1, 2)
-
-
-def _level_mismatch(live: Array, again: Array, begin_ns: int, states_ns: list[int]) -> tuple[int, int, int]:
-    """(live verdicts whose level no replayed one within ``NEAR`` has, those among them without a reason, all live
-    ones). A reason is a gap of more than ``GAP`` in the recorded arrivals of robot states, not longer ago than a level
-    takes to come down: the monitor runs at real-time priority and had them in time, the recorder had not."""
-    times, wrong, unexplained = again[:, 0], 0, 0
-    states = np.array(states_ns)
-    gaps = states[1:][np.diff(states) > GAP * NS]
-    live = live[live[:, 0] >= begin_ns]
-    for at, level in live:
-        a, b = np.searchsorted(times, (at - round(NEAR * NS), at + round(NEAR * NS)))
-        if not np.any(again[a:b, 1] == level):
-            wrong += 1
-            unexplained += not np.any((gaps > at - SETTLING * NS) & (gaps <= at + NEAR * NS))
-    return wrong, unexplained, len(live)
+def _explained(stamp_ns: int, lost_ns: Array) -> bool:
+    """Whether something was lost within ``EXPLAINS`` before (an arrival is noted a little after its tick)."""
+    k = int(np.searchsorted(lost_ns, stamp_ns + NS // 10)) - 1
+    return k >= 0 and stamp_ns - lost_ns[k] <= EXPLAINS * NS
