@@ -251,6 +251,11 @@ def test_what_cannot_be_calibrated_is_refused_with_the_way_out() -> None:
     assert core.model_revision == 0
 
 
+def test_a_weak_motor_that_is_noticed_for_a_moment_first_is_named_all_the_same() -> None:
+    trial = fault_trial(ROBOT, "torque_loss", 0)
+    assert trial.right, trial
+
+
 def test_a_clock_that_was_set_is_accepted_on_request() -> None:
     world = Reaching(ROBOT, 2)
     core = Watcher(ROBOT, world).core

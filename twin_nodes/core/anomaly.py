@@ -27,7 +27,8 @@ class Pace:
 
 @dataclass
 class Anomaly:
-    """One subject that is watched. ``reason``: what is said of it once the cause is known."""
+    """One subject that is watched. ``reason``: what is said of it once the cause is known; ``confirmed``: it was named
+    since it was noticed last."""
 
     subject: str
     pace: Pace
@@ -36,6 +37,7 @@ class Anomaly:
     reason: str = ""
     since_ns: int = 0
     seen_ns: int = 0
+    confirmed: bool = False
 
     @property
     def open(self) -> bool:
@@ -73,6 +75,7 @@ class Anomaly:
 
     def _enter(self, state: str, now_ns: int) -> None:
         self.state, self.since_ns = state, now_ns
+        self.confirmed = state == CALIBRATING or (self.confirmed and state != ENSURING)
         if state in (LISTENING, COOLING):
             self.kind = self.reason = ""
 

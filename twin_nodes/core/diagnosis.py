@@ -261,7 +261,8 @@ class Diagnosis:
                 self._name_joint(anomaly, i, bool(wrong[i]))
             elif anomaly.named:
                 self._follow_joint(anomaly, i)
-            if not anomaly.open or anomaly.state == "cooling":
+            # What was noticed for a moment only goes on being evidence.
+            if anomaly.confirmed and anomaly.state in ("cooling", "listening"):
                 self._motors.clear(self._mask(np.array([i])))
 
     def _follow_joint(self, anomaly: Anomaly, i: int) -> None:
