@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from humanoid_cli.supervisor import Supervisor
 from humanoid_core.graph import load_graph
 from humanoid_core.timing import MS
 from humanoid_core.types import Level
-from humanoid_ros.realtime import prefer
+from humanoid_ros.realtime import raise_priority
 
 SAFETY = ("safety_monitor", "command_gate")
 START, AGAIN = 60.0, 10.0
@@ -77,7 +78,10 @@ def safety_world() -> Iterator[SafetyWorld]:
         try:
             with Supervisor(replace(graph, nodes=nodes), lambda node, line: None,
                             environment={"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}) as supervisor:
-                prefer()  # it plays robot, ingest and twin, which are preferred; the nodes run already
+                # It plays robot, ingest and twin in one process: what it sends late is no fault of the nodes, which run
+                # already and have their own priority.
+                raise_priority()
+                sys.setswitchinterval(0.0005)
                 world = SafetyWorld(rig, supervisor)
                 if not world.move(START):
                     raise RuntimeError(f"the safety nodes did not come to work: {rig.last('safety/status')}")
