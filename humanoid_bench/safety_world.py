@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from humanoid_bench.rig import Rig
+from humanoid_bench.rig import ELBOW, UPPER, Rig
 from humanoid_cli.session import own_domain
 from humanoid_cli.supervisor import Supervisor
 from humanoid_core.graph import load_graph
@@ -28,6 +28,10 @@ class SafetyWorld:
     def __init__(self, rig: Rig, supervisor: Supervisor) -> None:
         self.rig, self.supervisor = rig, supervisor
         self._epochs = itertools.count(1)
+        self._start = self._elbow()
+
+    def _elbow(self) -> float:
+        return float(self.rig.q[UPPER][ELBOW])
 
     def wait(self, seconds: float, until: Callable[[], bool]) -> bool:
         end = time.monotonic() + seconds
@@ -45,12 +49,14 @@ class SafetyWorld:
         rig.silent.clear()
         if not self.wait(seconds, lambda: rig.level() == Level.SAFE and rig.gate("holding")):
             return False
-        rig.act(next(self._epochs), amplitude=0.4, omega=2.0)
+        # To and fro: each fault stops it on the way, and one way alone ends at the table.
+        amplitude = 0.4 if self._elbow() >= self._start else -0.4
+        rig.act(next(self._epochs), amplitude, omega=2.0)
 
         def fast() -> bool:
             status = rig.last("safety/gate")
             if status.state != "passing" and status.reason == "OLD_EPOCH":
-                rig.act(next(self._epochs), amplitude=0.4, omega=2.0)
+                rig.act(next(self._epochs), amplitude, omega=2.0)
             return rig.gate("passing") and rig.elbow_speed() > 0.2 and rig.level() == Level.SAFE
 
         return self.wait(seconds, fast)
