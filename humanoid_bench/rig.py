@@ -86,6 +86,7 @@ class Rig(Speaker):
         self.command: Callable[[float], JointCommand | None] | None = None  # policy: seconds of motion -> command
         self.seq = 0
         self.began_ns = 0
+        self._shift_ns = 0
         self._end = threading.Event()
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
@@ -107,6 +108,10 @@ class Rig(Speaker):
             return JointCommand(0, 0, epoch, source, NAMES, q, v)
 
         self.command = command
+
+    def shift(self, seconds: float) -> None:
+        """Publish so much later from now on: the phase to loops of the same rate is another one then."""
+        self._shift_ns = round(seconds * NS)
 
     # --- what the tests ask
 
@@ -150,7 +155,8 @@ class Rig(Speaker):
         period, k = NS // STATE_HZ, 0
         due = time.monotonic_ns()
         while not self._end.is_set():
-            due += period
+            due += period + self._shift_ns
+            self._shift_ns = 0
             time.sleep(max(due - time.monotonic_ns(), 0) / NS)
             due = max(due, time.monotonic_ns() - 20 * period)
             now, k = self.now_ns(), k + 1

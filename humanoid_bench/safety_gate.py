@@ -48,7 +48,8 @@ def measure(options: Options, progress: Progress) -> Measured:
             if not world.move():
                 missed += 1
                 continue
-            time.sleep(rng.uniform(0.0, 0.02))
+            world.rig.shift(rng.uniform(0.0, 0.01))
+            time.sleep(0.03)
             took = _stale(world) if kind == "stale" else _bad(world, KINDS[kind])
             if took is None:
                 missed += 1

@@ -23,7 +23,8 @@ def measure(options: Options, progress: Progress) -> Measured:
     with safety_world() as world:
         for k in range(n):
             if world.move():
-                time.sleep(rng.uniform(0.0, 0.02))
+                world.rig.shift(rng.uniform(0.0, 0.01))
+                time.sleep(0.03)
                 took = _past_limit(world)
                 times += [] if took is None else [took]
                 missed += took is None
