@@ -16,7 +16,7 @@ from humanoid_cli.supervisor import Supervisor
 from humanoid_core.graph import load_graph
 from humanoid_core.timing import MS
 from humanoid_core.types import Level
-from humanoid_ros.realtime import raise_priority
+from humanoid_ros.realtime import for_a_while, raise_priority
 
 SAFETY = ("safety_monitor", "command_gate")
 START, AGAIN = 60.0, 10.0
@@ -80,17 +80,18 @@ def safety_world() -> Iterator[SafetyWorld]:
     nodes = tuple(replace(n, respawn=respawn if n.name == "safety_monitor" else None) for n in graph.nodes
                   if n.name in SAFETY)
     with own_domain() as domain:
-        rig = Rig(domain)
+        rig, switch = Rig(domain), sys.getswitchinterval()
         try:
             with Supervisor(replace(graph, nodes=nodes), lambda node, line: None,
                             environment={"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}) as supervisor:
                 # It plays robot, ingest and twin in one process: what it sends late is no fault of the nodes, which run
                 # already and have their own priority.
-                raise_priority()
                 sys.setswitchinterval(0.0005)
-                world = SafetyWorld(rig, supervisor)
-                if not world.move(START):
-                    raise RuntimeError(f"the safety nodes did not come to work: {rig.last('safety/status')}")
-                yield world
+                with for_a_while(raise_priority):
+                    world = SafetyWorld(rig, supervisor)
+                    if not world.move(START):
+                        raise RuntimeError(f"the safety nodes did not come to work: {rig.last('safety/status')}")
+                    yield world
         finally:
+            sys.setswitchinterval(switch)
             rig.close()

@@ -32,7 +32,7 @@ from humanoid_core.timing import NS
 from humanoid_core.types import EStopState, JointCommand, JointSample, Level
 from humanoid_ros import qos
 from humanoid_ros.convert import to_msg
-from humanoid_ros.realtime import prefer
+from humanoid_ros.realtime import for_a_while, prefer
 
 HEARD = ("safety/status", "safety/gate", "robot/mode", "robot/joint_command", "ingest/sensor_health", "sim/truth",
          "safety/events", "vla/status")
@@ -323,8 +323,8 @@ def graph_world(robot: RobotModel, supervisor: Supervisor | None, moves: bool | 
             time.sleep(0.7)
             moves = speaker.node.count_publishers("vla/joint_command") == 0
         world = GraphWorld(speaker, robot, supervisor, moves)
-        prefer()  # it plays the policy and takes the time; without the right to it, it measures as well as it can
-        yield world
+        with for_a_while(prefer):  # it plays the policy and takes the time
+            yield world
     finally:
         if world is not None:
             world.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 REAL_TIME, PREFERRED = "real-time", "preferred"
@@ -24,13 +25,17 @@ WAY_OUT = "allow it with lines '<user> - rtprio 10' and '<user> - nice -10' in /
 
 def prefer() -> str:
     """Give every thread of this process `NICENESS`; '' or why not."""
+    return _renice(NICENESS)
+
+
+def _renice(niceness: int) -> str:
     try:
-        for task in Path("/proc/self/task").iterdir():
+        for task in _tasks():
             with contextlib.suppress(ProcessLookupError):  # a thread that ended meanwhile
-                os.setpriority(os.PRIO_PROCESS, int(task.name), NICENESS)
+                os.setpriority(os.PRIO_PROCESS, task, niceness)
         group = Path("/proc/self/autogroup")  # where Linux groups by session, niceness counts within the session only
         if group.exists():
-            group.write_text(str(NICENESS))
+            group.write_text(str(niceness))
     except OSError as error:
         return f"{error.strerror}; {WAY_OUT}"
     return ""
@@ -38,21 +43,38 @@ def prefer() -> str:
 
 def raise_priority() -> str:
     """Put every thread of this process under SCHED_RR; '' or why not."""
-    return _raise({int(task.name) for task in Path("/proc/self/task").iterdir()}, PRIORITY)
+    return _raise(_tasks(), PRIORITY)
+
+
+@contextlib.contextmanager
+def for_a_while(ask: Callable[[], str]) -> Iterator[None]:
+    """What ``ask`` gives (`prefer`, `raise_priority`), given back at the end: who measures goes on to other things."""
+    niceness = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        ask()
+        yield
+    finally:
+        _schedule(_tasks(), "SCHED_OTHER", 0)
+        _renice(niceness)
 
 
 def raise_listeners() -> str:
     """Put the middleware's threads under SCHED_RR, and none of Python's: messages get the time of their arrival also
     while this process itself has to wait. '' or why not."""
     python = {thread.native_id for thread in threading.enumerate()}
-    return _raise({int(task.name) for task in Path("/proc/self/task").iterdir()} - python, LISTENER)
+    return _raise(_tasks() - python, LISTENER)
 
 
 def calm_listeners() -> str:
     """Let the middleware's threads wake for several messages at once where the machine is busy (SCHED_BATCH): for one
     who reads when a message was published, not when it came. '' or why not."""
     python = {thread.native_id for thread in threading.enumerate()}
-    return _schedule({int(task.name) for task in Path("/proc/self/task").iterdir()} - python, "SCHED_BATCH", 0)
+    return _schedule(_tasks() - python, "SCHED_BATCH", 0)
+
+
+def _tasks() -> set[int]:
+    """Every thread of this process."""
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}
 
 
 def _raise(tasks: set[int], priority: int) -> str:

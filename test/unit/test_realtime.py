@@ -95,3 +95,27 @@ def test_calm_listeners_are_the_middlewares_threads_alone(domain: int) -> None:
     assert said == "yes"
     assert str(os.SCHED_BATCH) in policies
     assert own == f"{os.SCHED_OTHER} {os.SCHED_OTHER}"
+
+
+GIVEN_BACK = '''
+import os, threading
+from humanoid_ros.realtime import for_a_while, prefer, raise_priority
+def seen():
+    tasks = [int(t) for t in os.listdir("/proc/self/task")]
+    return sorted({(os.sched_getscheduler(t), os.getpriority(os.PRIO_PROCESS, t)) for t in tasks})
+before = seen()
+try:
+    with for_a_while(lambda: prefer() + raise_priority()):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        1 / 0
+except ZeroDivisionError:
+    print(seen() == before)
+'''
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a niceness of its own on Linux only")
+def test_what_was_taken_for_a_measurement_is_given_back() -> None:
+    """Also by threads that began meanwhile, and when the measurement failed."""
+    out = subprocess.run([sys.executable, "-c", GIVEN_BACK], capture_output=True, text=True, check=True,
+                         start_new_session=True).stdout
+    assert out == "True\n"
