@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 
 import pytest
@@ -17,12 +17,6 @@ PLAYED = [id for id, row in ROWS.items() if row.where != "graph"]
 #: One of each kind of injection; E5 asks whether everything is armed again after a reset.
 CLASSES = ("D1", "D1-imu", "D3", "D9", "D9-command", "C1", "C5-limit", "P1-monitor", "P1-gate", "P2-ingest", "P1-twin",
            "E0", "E6", "E8", "H2")
-#: Rows that do not pass, and why; each is to be mended, not to be forgotten.
-KNOWN: dict[str, str] = {
-    **dict.fromkeys(("D1", "D4", "D5", "D6", "D9", "D9-inf", "D10", "D10-length", "D11"),
-                    "50 ms, aim 40: silence of the state counts after 40 ms, seen at the next tick"),
-    "P1-gate": "the simulated robot holds 50 ms after its last command, seen within the next 10 ms",
-}
 
 
 def answer(id: str, reset_before: bool) -> Answer:
@@ -45,21 +39,15 @@ def answers(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, bool], F
         yield {(id, reset): pool.submit(answer, id, reset) for id, reset in asked}
 
 
-# Not strict: whether a silence is seen within its aim hangs on where in a tick it begins.
-def rows(ids: Iterable[str]) -> list[object]:
-    return [pytest.param(id, marks=pytest.mark.xfail(reason=KNOWN[id], strict=False) if id in KNOWN else ())
-            for id in ids]
-
-
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("id", rows(PLAYED))
+@pytest.mark.parametrize("id", PLAYED)
 def test_a_fault_is_answered_as_the_matrix_demands(answers: dict[tuple[str, bool], Future[Answer]], id: str) -> None:
     found = answers[id, False].result()
     assert found.verdict == "ok", found.why
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("id", rows(CLASSES))
+@pytest.mark.parametrize("id", CLASSES)
 def test_after_a_stop_and_a_reset_it_is_answered_as_before(answers: dict[tuple[str, bool], Future[Answer]],
                                                            id: str) -> None:
     """E5."""

@@ -18,7 +18,7 @@ from robots import ARM_MJCF, arm_data, write_robot
 from humanoid_core.kinematics import Kinematics
 from humanoid_core.physics import matrix_quat
 from humanoid_core.robot import SourceSpec, load_robot
-from humanoid_core.timing import MS
+from humanoid_core.timing import MS, NS
 from humanoid_core.types import ImuSample, JointSample
 from twin_nodes.core.imu_transfer import ImuTransfer
 from twin_nodes.core.ingest import IngestCore
@@ -228,6 +228,32 @@ def test_imus_that_stop_are_stale_with_the_fourth_joint_sample_after_them() -> N
     assert world.states[-1].stale_sources == ()
     world.run(5)
     assert world.states[-1].stale_sources == ("imu/pelvis",)
+
+
+def test_an_imu_that_lags_behind_leaves_for_the_whole_dwell() -> None:
+    """Its backup speaks at once and without a break, also while the lag is shorter than what counts as silence."""
+    world = IngestWorld().run(100)
+    count = len(world.states)
+    world.changes["imu/pelvis"] = lost
+    world.run(35)
+    world.changes.clear()
+    world.run(400)
+    assert [s.stale_sources for s in world.states[count:]] == [()] * len(world.states[count:])
+    assert [s.imu_source for s in world.states[count + 3:]] == ["imu/torso"] * len(world.states[count + 3:])
+    assert len([e for e in world.events if e.startswith("BACKUP_ACTIVE")]) == 1
+    world.run(200)
+    assert world.states[-1].imu_source == "imu/pelvis"
+
+
+def test_a_clock_that_begins_anew_ends_the_time_of_the_backup() -> None:
+    world = IngestWorld().run(100)
+    world.changes["imu/pelvis"] = lost
+    world.run(60)
+    assert world.states[-1].imu_source == "imu/torso"
+    world.changes.clear()
+    world.now -= 900 * NS
+    world.run(50)
+    assert world.states[-1].imu_source == "imu/pelvis"
 
 
 def test_what_comes_late_altogether_still_belongs_together() -> None:

@@ -11,6 +11,11 @@ class Failover:
     def __init__(self, primary: Source, backup: Source | None, dwell_ns: int) -> None:
         self.primary, self.backup, self._dwell_ns = primary, backup, dwell_ns
         self.on_backup = False
+        self._bad_ns = 0  # when the primary was last not fit to speak
+
+    def clear(self) -> None:
+        """Times are another clock's from now on."""
+        self.on_backup, self._bad_ns = False, 0
 
     @property
     def active(self) -> Source:
@@ -26,11 +31,14 @@ class Failover:
             if not self.primary.seen or self.primary.usable(now_ns, moment_ns) \
                     or not self.backup.usable(now_ns, moment_ns):
                 return ""
-            self.on_backup = True
+            self.on_backup, self._bad_ns = True, now_ns
             return (f"BACKUP_ACTIVE: '{self.backup.topic}' stands in for '{self.primary.topic}' "
                     f"({self.primary.state(now_ns)})")
-        good = self.primary.good_for_ns(now_ns)
-        alone = self.primary.usable(now_ns, moment_ns) and not self.backup.usable(now_ns, moment_ns)
+        fit = self.primary.usable(now_ns, moment_ns)
+        if not fit:
+            self._bad_ns = now_ns
+        good = min(self.primary.good_for_ns(now_ns), now_ns - self._bad_ns)
+        alone = fit and not self.backup.usable(now_ns, moment_ns)
         if good < self._dwell_ns and not alone:
             return ""
         self.on_backup = False

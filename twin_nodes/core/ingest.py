@@ -170,6 +170,8 @@ class IngestCore:
             return ()
         for source in self.sources.values():
             source.clear()
+        for pair in self._pairs.values():
+            pair.clear()
         if self._lost is not None:
             self._lost.clear()
         self._disagreement.clear()
