@@ -157,7 +157,7 @@ def test_the_twin_beside_the_truth_while_pushed() -> None:
         errors.append((np.degrees(np.arccos(min(1.0, float(up @ seen)))),
                        np.linalg.norm(estimate.base_position - data.xpos[base] + origin),
                        np.linalg.norm(estimate.base_linear - data.qvel[:3])))
-    assert len(errors) == 200
+    assert len(errors) in (200, 201), "one of each 10 ms of stamps, and the first may lie in the midst of them"
     tilt, position, velocity = np.sqrt(np.mean(np.square(errors), axis=0))
     assert tilt < 0.5
     assert position < 0.02
