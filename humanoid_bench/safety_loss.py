@@ -27,8 +27,8 @@ SILENT = {"joints": "joint_states", "imus": "imu/pelvis"}
 LOSS_AIM, DROPOUT_AIM = 50.0, 40.0
 NOTE = ("the graph of the simulated robot without camera, an arm moved by the measuring process; from the signal "
         "(SIGKILL, SIGSTOP for 0.2 s) to the arrival of the gate's word that it brakes or its first command that "
-        "belongs to no motion; for a killed gate to the robot's own hold in sim/truth, which is published at once when it "
-        "falls back; for the twin to its name in safety/status")
+        "belongs to no motion; for a killed gate to the robot's own hold in sim/truth, which tells a fallback at "
+        "once; for the twin to its name in safety/status")
 DROPOUT_NOTE = ("the same graph; from the arrival of the last sample of the joints, or of the pelvis IMU when both "
                 "IMUs stop, to the arrival of the gate's word that it brakes; imu_backup: from the request to the "
                 "simulator to the backup's name in a report")
