@@ -82,6 +82,7 @@ class Rig(Speaker):
                                           qos.profile(row))
         self.q = ROBOT.stand.copy()
         self.state_changes: dict[str, Any] = {}
+        self.shown_ns = 0  # when the first state with these changes was published; set it to 0 before
         self.silent: set[str] = set()  # topics not published
         self.command: Callable[[float], JointCommand | None] | None = None  # policy: seconds of motion -> command
         self.seq = 0
@@ -184,6 +185,8 @@ class Rig(Speaker):
         n = ROBOT.n
         state = RobotState(now, k, self.q, np.zeros(n), np.zeros(n), np.full(n, 35.0), np.array([1.0, 0.0, 0.0, 0.0]),
                            np.zeros(3), np.array([0.0, 0.0, 9.81]), np.zeros((2, 3)), 50.0, 3.0, (), "imu/pelvis")
+        if self.state_changes and not self.shown_ns:
+            self.shown_ns = time.monotonic_ns()
         return replace(state, **self.state_changes)
 
     def _twin(self, now: int, k: int) -> TwinState:

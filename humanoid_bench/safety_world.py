@@ -45,7 +45,7 @@ class SafetyWorld:
     def move(self, seconds: float = AGAIN) -> bool:
         """A motion is under way at level SAFE and the arm is fast."""
         rig = self.rig
-        rig.state_changes, rig.command = {}, None
+        rig.state_changes, rig.shown_ns, rig.command = {}, 0, None
         rig.silent.clear()
         if not self.wait(seconds, lambda: rig.level() == Level.SAFE and rig.gate("holding")):
             return False

@@ -190,6 +190,7 @@ class TwinState:
     model_revision: int = 0
     quality_parts: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     quality_trend: float = 0.0
+    command_seq: int = 0
 
 
 @dataclass(frozen=True)

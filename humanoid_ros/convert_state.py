@@ -81,7 +81,8 @@ def twin_state_to_msg(v: t.TwinState) -> m.TwinState:
         desired_position=doubles(v.desired_position), predicted_position=doubles(v.predicted_position),
         outlier_threshold=doubles(v.outlier_threshold), source_names=[name for name, _ in v.source_delay],
         source_delay=doubles([delay for _, delay in v.source_delay]), diagnosis=v.diagnosis,
-        model_revision=v.model_revision, quality_parts=np.array(v.quality_parts), quality_trend=v.quality_trend)
+        model_revision=v.model_revision, quality_parts=np.array(v.quality_parts), quality_trend=v.quality_trend,
+        command_seq=v.command_seq)
     fill(message.base_pose.position, v.base_position)
     message.base_pose.orientation = quaternion(v.base_orientation)
     fill(message.base_twist.linear, v.base_linear)
@@ -99,7 +100,7 @@ def twin_state_from_msg(x: m.TwinState) -> t.TwinState:
         t.TwinStatus(x.status), tuple(x.anomalies), vector(x.velocity_stddev), vector(x.desired_position),
         vector(x.predicted_position), vector(x.outlier_threshold),
         tuple(zip(x.source_names, (float(d) for d in x.source_delay), strict=True)), x.diagnosis, x.model_revision,
-        _floats(x.quality_parts), x.quality_trend)
+        _floats(x.quality_parts), x.quality_trend, x.command_seq)
 
 
 _PREDICTION = ("chunk_seq", "horizon", "min_joint_margin", "min_self_distance", "min_support_margin",

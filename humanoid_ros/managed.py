@@ -75,17 +75,22 @@ class ManagedNode(LifecycleNode):
 
     # --- loops
 
-    def steady_loop(self, rate_hz: float, tick: Callable[[int, Metronome], None],
-                    while_inactive: bool = False) -> Metronome:
+    def steady_loop(self, rate_hz: float, tick: Callable[[int, Metronome], None], while_inactive: bool = False,
+                    look: Callable[[int], None] | None = None, looks: int = 0) -> Metronome:
         """Call `tick(monotonic_ns, metronome)` at `rate_hz` in a thread of its own, with absolute wake-ups, while the
-        node is active; with ``while_inactive`` also before and after, as long as it is configured."""
+        node is active; with ``while_inactive`` also before and after, as long as it is configured. Between two ticks
+        call `look(monotonic_ns)` up to ``looks`` times, evenly."""
         metronome = Metronome(round(NS / rate_hz), time.monotonic_ns())
-        rest = self._gone if while_inactive else self._paused
+        rest, part_ns = self._gone if while_inactive else self._paused, metronome.period_ns // (looks + 1)
 
         def loop() -> None:
             metronome.next_ns = time.monotonic_ns() + metronome.period_ns
             while not (ending.is_set() or rest.is_set()):
                 wait_ns = metronome.next_ns - time.monotonic_ns()
+                if look is not None and wait_ns > 1.5 * part_ns:
+                    time.sleep((wait_ns - part_ns) % part_ns / NS or part_ns / NS)
+                    look(time.monotonic_ns())
+                    continue
                 if wait_ns > 0:
                     time.sleep(wait_ns / NS)
                 now_ns = time.monotonic_ns()

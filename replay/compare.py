@@ -227,10 +227,15 @@ def _compare_topic(expected: list[tuple[int, Any]], actual: list[tuple[int, Any]
 def unequal(a: Any, b: Any, topic: str, tolerance: Tolerance, path: str = "") -> Iterator[tuple[str, str, str, float]]:
     """(field, expected, actual, largest absolute difference) of each field that differs beyond its tolerance."""
     if dataclasses.is_dataclass(a):
-        for f in dataclasses.fields(a):
-            if not f.name.startswith("__"):
-                below = f"{path}.{f.name}" if path else f.name
-                yield from unequal(getattr(a, f.name), getattr(b, f.name), topic, tolerance, below)
+        for name in dict.fromkeys(f.name for f in (*dataclasses.fields(a), *dataclasses.fields(b))):
+            if name.startswith("__"):
+                continue
+            below = f"{path}.{name}" if path else name
+            if hasattr(a, name) and hasattr(b, name):
+                yield from unequal(getattr(a, name), getattr(b, name), topic, tolerance, below)
+            else:  # the definition of the message has changed
+                yield below, *(_brief(getattr(x, name)) if hasattr(x, name) else "no such field" for x in (a, b)), \
+                    float("inf")
         return
     if isinstance(a, (list, tuple)) and not (a and isinstance(a[0], (int, float))):
         if len(a) != len(b):

@@ -1,9 +1,9 @@
 """What the nodes said against what their cores say when they are stepped as the nodes stepped.
 
 `humanoid_replay.through` ticks on a grid of its own. A recording of a running graph also says when its nodes worked,
-and on what: ``twin/state`` bears the stamp of the measurement it was made of and its age then, ``safety/status`` the
-time of its tick. Here the twin's core gets those measurements, with the commands that had been published by then, and
-the monitor's core ticks at those times, on what had been published by then. What was said and is not recorded is
+and on what: ``twin/state`` bears the stamp of the measurement it was made of, its age then and the number of the newest
+command that it knew, ``safety/status`` the time of its tick. Here the twin's core gets those measurements and commands,
+and the monitor's core ticks at those times, on what had been published by then. What was said and is not recorded is
 counted by name; with nothing missing the same inputs give the same outputs, but for a message that was under way as a
 node looked.
 """
@@ -34,6 +34,8 @@ UNDER_WAY = MS // 2
 #: Longest age of a measurement that is still kept for a twin state that may come of it.
 KEPT_NS = 2 * NS
 PERIOD_NS = 10 * MS
+#: A command that the twin has not read for so long is older than the gate whose number it tells, ns.
+ANEW_NS = 300 * MS
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class _Twin:
         if live.status != TwinStatus.OK or live.stamp_ns <= self._taken_ns:
             return
         now_ns = live.stamp_ns + round(live.latency * NS)
-        while self._waiting and self._waiting[0][0] <= now_ns - self._under_way_ns:
+        while self._waiting and self._had(self._waiting[0], live, now_ns):
             at_ns, name, value = self._waiting.popleft()
             self.stage.on(name, value, at_ns)
         between = self._between(self._taken_ns or live.stamp_ns, live.stamp_ns)
@@ -162,6 +164,14 @@ class _Twin:
             self._found.twins.append(Apart(live.stamp_ns, float(np.max(np.abs(again.position - live.position)))))
         for old in [k for k in self._states if k < live.stamp_ns - KEPT_NS]:
             del self._states[old]
+
+    def _had(self, waiting: tuple[int, str, Any], live: TwinState, now_ns: int) -> bool:
+        """Whether the twin had read this as it worked. It says so of commands, by number; of a gate that began to count
+        anew, and of a recording made before it did, the time tells."""
+        at_ns, name, value = waiting
+        if name == COMMAND and live.command_seq and at_ns > now_ns - ANEW_NS:
+            return bool(value.seq <= live.command_seq)
+        return at_ns <= now_ns - self._under_way_ns
 
     def _between(self, begin_ns: int, end_ns: int) -> list[RobotState]:
         return [self._states[k] for k in sorted(self._states) if begin_ns < k < end_ns]

@@ -22,9 +22,11 @@ from safety_nodes.core.types import Received
 from safety_nodes.event_log import EventWriter
 from safety_nodes.params import GateParams, core_config
 
+LOOKS = 4  # between two ticks: what ends a motion is acted on within a fifth of the period
+
 
 class CommandGate(HumanoidNode):
-    """Reads its inputs at each tick of its own loop; nothing runs in between."""
+    """Reads its inputs in its own loop alone; nothing else runs."""
 
     def __init__(self) -> None:
         super().__init__("command_gate")
@@ -48,37 +50,50 @@ class CommandGate(HumanoidNode):
         self.events = GateEvents(self.gate.refused)
         self.log = EventWriter.of(self, self.params.log_dir)
         self.diagnostics(self._report)
-        self.loop = self.steady_loop(self.params.rate, self._tick, while_inactive=True)
+        self.loop = self.steady_loop(self.params.rate, self._tick, while_inactive=True, look=self._look,
+                                     looks=LOOKS)
 
     def _tick(self, now_ns: int, loop: Metronome) -> None:
+        inputs, ros_ns = self._inputs(now_ns)
+        self._say(self.gate.step(now_ns, ros_ns, inputs), now_ns, ros_ns, loop.ticks % self._every == 0)
+
+    def _look(self, now_ns: int) -> None:
+        inputs, ros_ns = self._inputs(now_ns)
+        out = self.gate.look(now_ns, ros_ns, inputs)
+        if out is not None:
+            self._say(out, now_ns, ros_ns, False)
+
+    def _inputs(self, now_ns: int) -> tuple[GateInputs, int]:
+        """What came, and the ROS time after the last message was taken: none can be from later."""
         states = self._states.take(now_ns)
         permits, commands = self._permits.take(now_ns), self._commands.take(now_ns)
         overrides = self._overrides.take(now_ns)
-        ros_ns = self.now_ns()  # after the last message was taken: none can be from later
+        ros_ns = self.now_ns()
         inputs = GateInputs(
             tuple(Received(x.open(), x.arrival_ns, x.sender) for x in permits),
             tuple(Received(x.open(), x.arrival_ns, x.sender) for x in commands),
             Received(states[-1].open(), states[-1].arrival_ns, states[-1].sender) if states else None,
             tuple(Received(x.open(), x.arrival_ns, x.sender) for x in overrides), active=self.active)
-        out = self.gate.step(now_ns, ros_ns, inputs)
-        if out.command is not None:
-            self.send("robot/joint_command", out.command)
         if permits and (permit := inputs.permits[-1].value) is not None:
             self._level = permit.level
+        return inputs, ros_ns
+
+    def _say(self, out: GateOutput, now_ns: int, ros_ns: int, periodic: bool) -> None:
+        if out.command is not None:
+            self.send("robot/joint_command", out.command)
         self.log.put(self.events.tick(out, self._level, now_ns, ros_ns))
         last, self._last = self._last, out
-        periodic = loop.ticks % self._every == 0
         if periodic or last is None or out.mode != last.mode:
             self._send_mode(out.mode, out.reason, ros_ns)
         if periodic or last is None or (out.state, out.reason) != (last.state, last.reason):
-            self._send_status(out, ros_ns, loop)
+            self._send_status(out, ros_ns)
 
     def _send_mode(self, mode: Mode, reason: str, ros_ns: int) -> None:
         self._mode_seq += 1
         self.send("robot/mode", RobotMode(ros_ns, mode, reason, self._mode_seq))
 
-    def _send_status(self, out: GateOutput, ros_ns: int, loop: Metronome) -> None:
-        gate = self.gate
+    def _send_status(self, out: GateOutput, ros_ns: int) -> None:
+        gate, loop = self.gate, self.loop
         self.send("safety/gate", GateStatus(ros_ns, out.state, out.reason, gate.passed, gate.held,
                                             gate.refused.items(), loop.ticks, loop.overruns, loop.lateness_ns / NS,
                                             out.permit_age))

@@ -4,6 +4,9 @@ A policy's command moves the set-point only while everything is there: a fresh p
 unlatched stop, the sole sender, a command that passes every check, nobody who took over, nothing in the way. When
 anything is missing the set-point brakes within its limits and stands.
 
+It moves the set-point once per period (``step``). In between it looks at what came (``look``), and brakes at once when
+that ends a motion.
+
 Rooms: intake_permits, intake_commands and intake_override judge what comes in; actions/ says what the level asks for;
 motion moves the set-point (setpoint); body says whether the robot has come low and to rest.
 """
@@ -36,7 +39,7 @@ GROUP = "upper_body"
 
 @dataclass(frozen=True)
 class GateInputs:
-    """What arrived since the last tick, oldest first; the newest robot state or None."""
+    """What arrived since the last step or look, oldest first; the newest robot state or None."""
 
     permits: Sequence[Received[Permit]] = ()
     commands: Sequence[Received[JointCommand]] = ()
@@ -56,9 +59,18 @@ class GateOutput:
     permit_age: float  # s, NaN: none yet
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """What the level asks for; reason codes for what forbids any motion, and for what just stopped one."""
+
+    orders: Orders
+    block: str
+    hard: str
+
+
 class Gate:
-    """One gate; ``step`` once per period. Reads no clock: it is told monotonic and ROS time. ``clearance`` None:
-    nothing is known of shapes, and collisions are not looked for."""
+    """One gate; ``step`` once per period, ``look`` as often as wanted in between. Reads no clock: it is told monotonic
+    and ROS time. ``clearance`` None: nothing is known of shapes, and collisions are not looked for."""
 
     def __init__(self, robot: RobotModel, config: GateConfig, clearance: Clearance | None = None) -> None:
         group = robot.groups[GROUP]
@@ -80,7 +92,12 @@ class Gate:
         self._ready = False  # the set-point is at the measured pose and the robot may follow it
         self._based = False
         self._seq = 0
-        self._tick_ns: int | None = None
+        self._period = 1.0 / config.rate
+        self._heard_ns: int | None = None
+        self._step_ns = 0
+        self._ahead = 0.0  # s that a look has moved the set-point since the last step
+        self._hard = ""  # what was refused since the set-point was last moved
+        self._going = False  # the set-point follows a policy or a person
 
     @property
     def setpoint(self) -> SetPoint:
@@ -90,13 +107,30 @@ class Gate:
 
     def step(self, mono_ns: int, ros_ns: int, inputs: GateInputs) -> GateOutput:
         """Take what arrived, and say what the robot shall do for the next period."""
+        heard = self._hear(mono_ns, ros_ns, inputs)
+        self._step_ns, ahead, self._ahead = mono_ns, self._ahead, 0.0
+        return self._advance(heard, self._period - ahead, mono_ns, ros_ns)
+
+    def look(self, mono_ns: int, ros_ns: int, inputs: GateInputs) -> GateOutput | None:
+        """Between two steps: take what arrived. When it ends the motion that goes on, what the robot shall do from now
+        to the next step, else None. The set-point brakes for the time since the last step; the next one is shorter by
+        as much."""
+        heard = self._hear(mono_ns, ros_ns, inputs)
+        since = (mono_ns - self._step_ns) / NS
+        if not self._going or not 0.0 < since < self._period or not (heard.block or heard.hard or self._idle(mono_ns)):
+            return None
+        self._ahead = since
+        return self._advance(heard, since, mono_ns, ros_ns)
+
+    def _hear(self, mono_ns: int, ros_ns: int, inputs: GateInputs) -> _Heard:
+        """Take what arrived and judge it."""
         self.stamps.tick(mono_ns, ros_ns)
-        if self._tick_ns is not None and mono_ns - self._tick_ns > self.config.suspend_gap * NS:
+        if self._heard_ns is not None and mono_ns - self._heard_ns > self.config.suspend_gap * NS:
             self._distrust()
             self.permits.forget()
             self.setpoint.rebase(self.setpoint.position)  # the robot has stopped by itself meanwhile
             inputs = GateInputs(overrides=inputs.overrides, active=inputs.active)
-        self._tick_ns, self._active = mono_ns, inputs.active
+        self._heard_ns, self._active = mono_ns, inputs.active
         self._take_state(inputs.state)
         hard, reset = self.permits.take(inputs.permits)
         if reset:
@@ -111,8 +145,21 @@ class Gate:
             hard = bad or hard
         if policy_block or hard:
             self.commands.interrupt()
-        state, reason = self._move(orders, block, hard, mono_ns)
-        return self._output(orders, state, reason, mono_ns, ros_ns)
+        self._hard = hard or self._hard
+        return _Heard(orders, block, self._hard)
+
+    def _advance(self, heard: _Heard, dt: float, mono_ns: int, ros_ns: int) -> GateOutput:
+        """Move the set-point by ``dt`` s."""
+        self._hard, self.setpoint.dt = "", dt
+        state, reason = self._move(heard.orders, heard.block, heard.hard, mono_ns)
+        self._going = state in ("passing", "jogging")
+        return self._output(heard.orders, state, reason, mono_ns, ros_ns)
+
+    def _idle(self, mono_ns: int) -> bool:
+        """Nobody says any more where to go."""
+        if self.override.active:
+            return self.override.jog(mono_ns) is None
+        return bool(self.commands.idle(mono_ns))
 
     def _orders(self, mono_ns: int) -> Orders:
         """What the level asks for. Without a valid permit: as at DANGER."""
@@ -154,7 +201,7 @@ class Gate:
         return "" if orders.arms == Arms.FOLLOW else "NO_PERMIT"
 
     def _move(self, orders: Orders, block: str, hard: str, mono_ns: int) -> tuple[str, str]:
-        """Advance the set-point by one period. Returns (what it does, reason code)."""
+        """Advance the set-point. Returns (what it does, reason code)."""
         motion = self.motion
         if motion.pose is None:
             return "halting", block or hard

@@ -31,6 +31,7 @@ class CommandIntake:
         self._seen: int | None = None  # sequence number of the last good command of this epoch
         self._burned: deque[int] = deque(maxlen=256)
         self._refusal = ("", 0)
+        self._took_ns: int | None = None
         self._share = 1.0  # of the command speed, by which commands are judged
 
     def take(self, commands: Sequence[Received[JointCommand]], block: str, scale: float, accept_new: bool,
@@ -39,7 +40,8 @@ class CommandIntake:
 
         ``scale`` is the permit's: commands are judged by it too, but a policy is given `scale_grace` s to slow down.
         """
-        self._share = max(scale, self._share - 1.0 / (self._config.rate * self._config.scale_grace))
+        since, self._took_ns = mono_ns - (self._took_ns or mono_ns), mono_ns
+        self._share = max(scale, self._share - since / (self._config.scale_grace * NS))
         hard = ""
         for received in commands:
             code = self._judge(received, block, accept_new, stamps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from humanoid_core.timing import MS, NS
 from humanoid_core.topics import TOPICS
 from humanoid_core.types import ImuSample, JointSample
 from humanoid_replay.accept import copy
-from humanoid_replay.compare import CompareError, _only, compare, parse_tolerances
+from humanoid_replay.compare import CompareError, _only, compare, parse_tolerances, unequal
 from humanoid_replay.reader import BagReader
 from humanoid_replay.through import ReplayError, make_stages, replay
 from humanoid_replay.writer import BagWriter
@@ -124,6 +125,14 @@ def test_a_tolerance_holds_for_its_field_only(recording: Path, golden: Path, tmp
     for wrong in ("x", "-1", "nan", "=1", "twin/state="):
         with pytest.raises(CompareError):
             parse_tolerances([wrong])
+
+
+def test_a_field_that_only_one_definition_of_a_message_has_is_told() -> None:
+    """A recording made before a message gained a field, or lost one."""
+    old = dataclasses.make_dataclass("Old", [("level", int), ("gone", float)])(1, 2.5)
+    new = dataclasses.make_dataclass("New", [("level", int), ("tick", int)])(1, 7)
+    said = {field: (a, b) for field, a, b, _ in unequal(old, new, "/x", parse_tolerances([]))}
+    assert said == {"gone": ("2.5", "no such field"), "tick": ("no such field", "7")}
 
 
 def test_one_message_less_is_missing_and_not_a_shift(golden: Path, tmp_path: Path) -> None:

@@ -156,6 +156,15 @@ class GateWorld:
             self.q[UPPER] = self.out.command.position
         return self.out
 
+    def look(self, ns: int, *commands: Received[JointCommand], permits: tuple[Received[Permit], ...] = (),
+             overrides: tuple[Received[OverrideState], ...] = ()) -> GateOutput | None:
+        """What the gate does ``ns`` after the last tick."""
+        out = self.gate.look(self.mono + ns, self.ros + ns, GateInputs(permits, commands, None, overrides, self.active))
+        if out is not None and out.command is not None and out.mode == 0:
+            self.q = self.q.copy()
+            self.q[UPPER] = out.command.position
+        return out
+
     def override(self, mode: int = 0, names: tuple[str, ...] = (), velocity: Any = (), active: bool = True,
                  sender: bytes = b"person", seq: int | None = None) -> tuple[Received[OverrideState], ...]:
         self.override_seq += 1

@@ -110,6 +110,7 @@ class TwinCore:
         self._told: dict[str, int] = {}
         self._relocks = np.zeros(robot.n, dtype=np.int64)
         self._slope, self._turn = 0.0, 0
+        self._command_seq = 0
 
     @property
     def state(self) -> TwinState | None:
@@ -172,6 +173,7 @@ class TwinCore:
         code = self.drives.add(command, start_ns)
         if code:
             return self.command_refusals.refuse(code, f"command {command.seq}")
+        self._command_seq = command.seq
         self.command_delay.command(command.stamp_ns, self.drives.newest)
         self.ring.again(start_ns)
         return ""
@@ -220,7 +222,7 @@ class TwinCore:
             self._state, revision=self.revision, position_stddev=np.sqrt(var_q), velocity_stddev=np.sqrt(var_v),
             sync_quality=0.0, latency=age, status=TwinStatus.STALE, anomalies=_with(self._state.anomalies, "STALE"),
             predicted_position=self._predicted(moment.joints, last.stamp_ns + round(age * NS)),
-            desired_position=self._desired(), quality_parts=self.quality.parts)
+            desired_position=self._desired(), quality_parts=self.quality.parts, command_seq=self._command_seq)
         return self._state
 
     def snapshot(self, stamp_ns: int) -> tuple[TwinState | None, str]:
@@ -317,7 +319,8 @@ class TwinCore:
             velocity_stddev=np.sqrt(joints.cov[:, 1, 1]), desired_position=self._desired(),
             predicted_position=self._predicted(joints, now_ns),
             outlier_threshold=self.estimator.threshold(joints), source_delay=self._delays(),
-            model_revision=self.model_revision, quality_parts=self.quality.parts, quality_trend=self._slope)
+            model_revision=self.model_revision, quality_parts=self.quality.parts, quality_trend=self._slope,
+            command_seq=self._command_seq)
 
     def _telling(self, now_ns: int) -> tuple[str, ...]:
         self._told = {what: ns for what, ns in self._told.items() if now_ns - ns <= TELL_NS}
