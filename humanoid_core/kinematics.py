@@ -8,6 +8,7 @@ leave the base at its default and everything is in the base frame.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import mujoco
 import numpy as np
@@ -46,6 +47,19 @@ class Kinematics:
         self._feet = [(self._body[f.link], f.points) for f in robot.feet]
         self._jacp = np.zeros((3, self.model.nv))
         self._jacr = np.zeros((3, self.model.nv))
+        self._bare = self.model.body_mass.copy(), self.model.body_ipos.copy(), self.model.body_sameframe.copy()
+
+    def carry(self, loads: Mapping[str, float]) -> None:
+        """The hands hold these masses from now on, kg by hand, as points; changes the model that was given."""
+        m, (mass, com, same) = self.model, self._bare
+        for side, hand in self.robot.hands.items():
+            b, load = self._body[hand.link], loads.get(side, 0.0)
+            m.body_mass[b], m.body_ipos[b], m.body_sameframe[b] = mass[b], com[b], same[b]
+            if load > 0.0:
+                m.body_mass[b] = mass[b] + load
+                m.body_ipos[b] = (mass[b] * com[b] + load * np.asarray(hand.point)) / (mass[b] + load)
+                m.body_sameframe[b] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
+        mujoco.mj_setConst(m, mujoco.MjData(m))
 
     def update(
         self,

@@ -58,6 +58,8 @@ class CommandGate(HumanoidNode):
         self._say(self.gate.step(now_ns, ros_ns, inputs), now_ns, ros_ns, loop.ticks % self._every == 0)
 
     def _look(self, now_ns: int) -> None:
+        if not self.gate.going:
+            return  # nothing to brake
         inputs, ros_ns = self._inputs(now_ns)
         out = self.gate.look(now_ns, ros_ns, inputs)
         if out is not None:

@@ -24,7 +24,7 @@ from safety_nodes.core.identity import Succession
 from safety_nodes.core.memory import Memory
 from safety_nodes.core.monitor import evaluate, reset
 from safety_nodes.core.rules.communication import COUNTED
-from safety_nodes.core.rules.publisher import GATED
+from safety_nodes.core.rules.publisher import CLOCK, GATED
 from safety_nodes.core.types import Inputs, Received, Verdict
 from safety_nodes.event_log import EventWriter
 from safety_nodes.params import MonitorParams, core_config
@@ -117,8 +117,10 @@ class SafetyMonitor(HumanoidNode):
             self._newest[key] = Received(value, letters[-1].arrival_ns, letters[-1].sender)
 
     def _look_at_graph(self) -> None:
-        """How many publishers the gated topics have. Slower than listening, but sees who has not spoken yet."""
-        self._listed = tuple((topic, self.count_publishers(topic)) for topic in GATED)
+        """How many publishers the gated topics have, and the clock where time comes from there. Slower than listening,
+        but sees who has not spoken yet."""
+        simulated = bool(self.get_parameter("use_sim_time").value)
+        self._listed = tuple((topic, self.count_publishers(topic)) for topic in (GATED + (CLOCK,) * simulated))
 
     def _on_reset(self, request: Any, response: Any) -> Any:
         with self._lock:

@@ -97,7 +97,7 @@ class Gate:
         self._step_ns = 0
         self._ahead = 0.0  # s that a look has moved the set-point since the last step
         self._hard = ""  # what was refused since the set-point was last moved
-        self._going = False  # the set-point follows a policy or a person
+        self.going = False  # the set-point follows a policy or a person: what a look may end
 
     @property
     def setpoint(self) -> SetPoint:
@@ -117,7 +117,7 @@ class Gate:
         as much."""
         heard = self._hear(mono_ns, ros_ns, inputs)
         since = (mono_ns - self._step_ns) / NS
-        if not self._going or not 0.0 < since < self._period or not (heard.block or heard.hard or self._idle(mono_ns)):
+        if not self.going or not 0.0 < since < self._period or not (heard.block or heard.hard or self._idle(mono_ns)):
             return None
         self._ahead = since
         return self._advance(heard, since, mono_ns, ros_ns)
@@ -152,7 +152,7 @@ class Gate:
         """Move the set-point by ``dt`` s."""
         self._hard, self.setpoint.dt = "", dt
         state, reason = self._move(heard.orders, heard.block, heard.hard, mono_ns)
-        self._going = state in ("passing", "jogging")
+        self.going = state in ("passing", "jogging")
         return self._output(heard.orders, state, reason, mono_ns, ros_ns)
 
     def _idle(self, mono_ns: int) -> bool:

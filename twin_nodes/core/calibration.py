@@ -133,12 +133,13 @@ class Calibration:
         payload, lines, problems = dict(self.current.payload), [], []
         for side in payload:
             mass = self._identification.load(side)
-            problem = mass.problem or _outside(mass, 0.0, MOST_MASS)
+            problem = mass.problem or _outside(mass, -payload[side], MOST_MASS - payload[side])
             if problem:
                 problems.append(f"{side} hand: {problem}")
                 continue
-            payload[side] = mass.value if mass.value > EMPTY_HAND else 0.0
-            lines.append(f"{side} hand: {mass.value:.3f} kg +-{mass.error:.3f}")
+            total = payload[side] + mass.value  # what was known is no longer in the motion
+            payload[side] = total if total > EMPTY_HAND else 0.0
+            lines.append(f"{side} hand: {total:.3f} kg +-{mass.error:.3f}")
         if not lines:
             return None, f"EXCITATION: {problems[0] if problems else 'the robot has no hands'}"
         report = "\n".join(lines + [f"left as it was: {p}" for p in problems])

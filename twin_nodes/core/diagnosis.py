@@ -121,6 +121,7 @@ class Diagnosis:
         before, self.revision = self.revision, revision
         self.residuals.restart()
         self.residuals.friction = revision.friction
+        self.residuals.dynamics.carry(revision.payload)  # its own, or the estimator's
         changed = np.flatnonzero(before.encoder_offset != revision.encoder_offset)
         self._encoders.correct(changed)
         for i in changed:
@@ -152,7 +153,7 @@ class Diagnosis:
         stamp = estimate.stamp_ns
         if not self._begin_ns:
             self._begin_ns = stamp
-        r = self.residual = self.residuals.update(estimate, state, drive, self._known_load(), motion)
+        r = self.residual = self.residuals.update(estimate, state, drive, motion)
         self._time.step(now_ns, self._clock.update(stamp, now_ns), not self._clock.reason)
         self._time.reason = self._clock.reason or self._time.reason
         if r is None:
@@ -230,14 +231,6 @@ class Diagnosis:
             if i in self._joints and self._joints[i].kind == "SENSOR":
                 self._joints[i].close(now_ns)
         return replace(r, step=np.where(self._mask(index), 0.0, r.step))
-
-    def _known_load(self) -> Array:
-        """Torque (n,) of the payloads that the model knows of, taken off with the motors' own."""
-        total = np.zeros(self.robot.n)
-        for side, mass in self.revision.payload.items():
-            if mass > 0.0 and self.residuals.primed:
-                total += mass * self.arms.weight(side)
-        return total
 
     def _judge_law(self, now_ns: int, weak: NDArray[np.bool_]) -> None:
         many = int(weak.sum()) >= MANY

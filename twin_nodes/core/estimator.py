@@ -145,7 +145,7 @@ class JointEstimator:
         motion = self.dynamics.at(belief.q, belief.v, m.gravity)
         learnt = self._learn(before, m, belief, motion)
         return replace(belief, loose=loose, motion=motion, motion_ns=m.stamp_ns, learnt=learnt,
-                       carried=_share(*learnt) * motion.bias)
+                       carried=_share(*learnt) * motion.own)
 
     def ahead(self, belief: JointBelief, stamp_ns: int) -> tuple[Array, Array]:
         """(q, v) at a later time if the disturbances stay; joints that no command drives go on at their speed."""
@@ -279,7 +279,7 @@ class JointEstimator:
         asked = drive.kp * (drive.position - belief.q) + drive.kd * (drive.velocity - belief.v) + drive.effort
         fade = np.exp(-(m.stamp_ns - before.motion_ns) / NS / SHARE_MEMORY)
         num, den = before.learnt
-        b = motion.bias
+        b = motion.own
         return (np.where(known, fade * num + b * (m.effort - asked), num), np.where(known, fade * den + b * b, den))
 
 

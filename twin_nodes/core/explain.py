@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,25 +34,20 @@ class Arms:
         self.robot, self._dynamics = robot, dynamics
         model = dynamics.model
         self.joints: dict[str, NDArray[np.intp]] = {}
-        self._body: dict[str, int] = {}
         self._dof = np.array([model.joint(name).dofadr[0] for name in robot.joint_names])
         legs_and_waist = set(robot.groups.get("legs", ())) | set(robot.groups.get("waist", ()))
         for side, hand in robot.hands.items():
-            self._body[side] = body = model.body(hand.link).id
+            body = model.body(hand.link).id
             moved = []
             while body:
                 moved += [int(model.body_dofadr[body] + k) for k in range(model.body_dofnum[body])]
                 body = int(model.body_parentid[body])
             index = [i for i, dof in enumerate(self._dof) if int(dof) in moved and i not in legs_and_waist]
             self.joints[side] = np.array(index, dtype=np.intp)
-        self._jacobian = np.zeros((3, model.nv))
 
     def jacobian(self, side: str) -> Array:
         """(3, n) of the hand's point, along the axes of the model's world, at the dynamics' last posture."""
-        d, body = self._dynamics.data, self._body[side]
-        point = d.xpos[body] + d.xmat[body].reshape(3, 3) @ self.robot.hands[side].point
-        mujoco.mj_jac(self._dynamics.model, d, self._jacobian, None, point, body)
-        return self._jacobian[:, self._dof]
+        return self._dynamics.jacobian(side)
 
     @property
     def gravity(self) -> Array:

@@ -3,10 +3,13 @@
 b holds gravity, Coriolis and centrifugal terms (Featherstone 2008, ch. 5 and 6, as MuJoCo computes them). Gravity is
 given in the base's frame, so that a leaning robot needs no second model; accelerations of the base itself are left to
 the disturbance.
+
+A known load of mass m in a hand is a point there: it adds m J^T J to M and m J^T (J' v - g) to b.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import mujoco
@@ -21,12 +24,14 @@ LEVEL: Array = np.array([0.0, 0.0, -GRAVITY])
 
 @dataclass(frozen=True)
 class Motion:
-    """``mass`` (n, n) kg m^2, its ``inverse`` with the diagonal ``give`` (n,), ``bias`` (n,) N m."""
+    """``mass`` (n, n) kg m^2, its ``inverse`` with the diagonal ``give`` (n,), ``bias`` (n,) N m; ``own``: the bias
+    without known loads, which is what a drive that carries the robot's weight knows of."""
 
     mass: Array
     inverse: Array
     give: Array
     bias: Array
+    own: Array
 
 
 class JointDynamics:
@@ -47,6 +52,19 @@ class JointDynamics:
         self._eye = np.eye(self.model.nv)
         self._pick = np.ix_(self._dof, self._dof)
         self._in_order = bool(np.array_equal(self._dof, np.arange(self.model.nv)))
+        self._hands = {side: (self.model.body(hand.link).id, hand.point) for side, hand in robot.hands.items()}
+        self._loads: dict[str, float] = {}
+        self._jacobian, self._turning = np.zeros((2, 3, self.model.nv))
+
+    def carry(self, loads: Mapping[str, float]) -> None:
+        """The hands hold these masses from now on, kg by hand."""
+        self._loads = {side: mass for side, mass in loads.items() if mass > 0.0}
+
+    def jacobian(self, side: str) -> Array:
+        """(3, n) of the point of a hand, along the axes of the model's world, at the last posture."""
+        d, (body, point) = self.data, self._hands[side]
+        mujoco.mj_jac(self.model, d, self._jacobian, None, d.xpos[body] + d.xmat[body].reshape(3, 3) @ point, body)
+        return self._jacobian[:, self._dof]
 
     def at(self, q: Array, v: Array, gravity: Array = LEVEL) -> Motion:
         """q, v (n,); ``gravity`` (3,) m/s^2 in the base's frame."""
@@ -64,4 +82,18 @@ class JointDynamics:
         mujoco.mj_factorM(m, d)
         mujoco.mj_solveM(m, d, self._inverse, self._eye)
         mass, inverse = (full.copy() if self._in_order else full[self._pick] for full in (self._full, self._inverse))
-        return Motion(mass, inverse, inverse.diagonal(), d.qfrc_bias[self._dof])
+        bias = d.qfrc_bias[self._dof]
+        motion = Motion(mass, inverse, inverse.diagonal(), bias, bias)
+        return self._loaded(motion, v) if self._loads else motion
+
+    def _loaded(self, motion: Motion, v: Array) -> Motion:
+        """With what the hands hold."""
+        mass, bias, d = motion.mass.copy(), motion.own.copy(), self.data
+        for side, load in self._loads.items():
+            jacobian, (body, point) = self.jacobian(side), self._hands[side]
+            at = d.xpos[body] + d.xmat[body].reshape(3, 3) @ point
+            mujoco.mj_jacDot(self.model, d, self._turning, None, at, body)
+            mass += load * jacobian.T @ jacobian
+            bias += load * jacobian.T @ (self._turning[:, self._dof] @ v - self.model.opt.gravity)
+        inverse = np.linalg.inv(mass)
+        return Motion(mass, inverse, inverse.diagonal(), bias, motion.own)

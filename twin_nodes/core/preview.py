@@ -23,6 +23,7 @@ from humanoid_core.kinematics import Kinematics, capture_point, support_margin, 
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.types import ActionChunk
 from twin_nodes.core.follow import Path, T, follow, knots
+from twin_nodes.core.revision import Revision
 from twin_nodes.core.rollout import Rollout
 from twin_nodes.core.start import Start
 
@@ -86,12 +87,15 @@ class Preview:
         self.rollout = Rollout(robot)
         self.distances = Distances(robot, environment, cap, self_margin)
         self.kinematics = Kinematics(robot)
+        self._revision: Revision | None = None
         model = self.kinematics.model
         self._collides = bool(np.any((model.geom_contype != 0) & (model.geom_conaffinity != 0)))
 
     def look(self, start: Start, chunk: ActionChunk | None, horizon: float, scale: float = 1.0) -> Look:
         """``chunk`` None: the set-points come to rest. ``scale``: share of the command speed. A valid chunk only."""
         robot = self.robot
+        if start.revision is not self._revision:
+            self._follow(start.revision)
         steps = max(1, round(horizon / T))
         time: Array = T * np.arange(steps + 1, dtype=np.float64)
         path = follow(robot, start, chunk, scale, steps)
@@ -106,6 +110,12 @@ class Preview:
         return Look(time, q, margin, near, around, support, code, code_time, subject)
 
     # --- what is looked at
+
+    def _follow(self, revision: Revision | None) -> None:
+        self._revision = revision
+        known = revision or Revision.of(self.robot)
+        self.rollout.follow(known)
+        self.kinematics.carry(known.payload)
 
     def _limits(self, q: Array, path: Path, moved: npt.NDArray[np.bool_], time: Array) -> tuple[float, list[Found]]:
         """Where the joints go and where they are asked to go."""

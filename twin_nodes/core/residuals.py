@@ -80,11 +80,6 @@ class Residuals:
         self.observer.clear()
         self._last = None
 
-    @property
-    def primed(self) -> bool:
-        """Whether the dynamics were placed in a posture yet."""
-        return self._last is not None
-
     def settle(self) -> None:
         """From now on a drive is taken to carry the model's bias by itself, or not at all, as it did until now; a joint
         that had no bias to carry does as the others do."""
@@ -94,9 +89,9 @@ class Residuals:
         usual = float(np.median(share[clear])) if clear.any() else 1.0
         self._carries = np.where(np.where(clear, share, usual) > 0.5, 1.0, 0.0)
 
-    def update(self, now: Estimate, state: RobotState, drive: Drive | None, load: Array,
+    def update(self, now: Estimate, state: RobotState, drive: Drive | None,
                motion: Motion | None = None) -> Residual | None:
-        """``load`` (n,) N m: what a load that the model knows of adds; None for the first of a series."""
+        """None for the first of a series."""
         last, self._last = self._last, now
         dt = 0.0 if last is None else (now.stamp_ns - last.stamp_ns) / NS
         q, v, torque = now.measured_position, now.measured_velocity, now.measured_effort
@@ -106,7 +101,7 @@ class Residuals:
             self.observer.clear()
             self.observer.update(max(dt, 1e-3), motion, v, torque)
             return None
-        whole = now.mean_effort - self.friction.torque(now.velocity) + load
+        whole = now.mean_effort - self.friction.torque(now.velocity)
         external = self.observer.update(dt, motion, v, np.where(np.isfinite(whole), whole, 0.0))
         sq, sv, st = self._noise
         spread = self.observer.noise(motion, sv, st, dt)
@@ -135,10 +130,10 @@ class Residuals:
         use = drive.on & self.seen
         if self._carries is None:
             more = np.where(use & np.isfinite(now.measured_effort), now.measured_effort - asked, 0.0)
-            self._teach += np.stack((more * motion.bias, np.where(use, motion.bias**2, 0.0)))
-            law = asked + motion.bias
+            self._teach += np.stack((more * motion.own, np.where(use, motion.own**2, 0.0)))
+            law = asked + motion.own
         else:
-            law = asked + self._carries * motion.bias
+            law = asked + self._carries * motion.own
         given = np.where(use & (np.abs(law) < self.robot.effort), now.measured_effort - law, np.nan)
         return given, np.sqrt((drive.kp * sq) ** 2 + (drive.kd * sv) ** 2 + st**2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,3 +27,7 @@ class Revision:
     def of(cls, robot: RobotModel) -> Revision:
         return cls(0, np.zeros(robot.n), Friction(robot.damping, robot.frictionloss), np.ones(robot.n),
                    dict.fromkeys(robot.hands, 0.0))
+
+    def applied(self, robot: RobotModel) -> RobotModel:
+        """The robot with this friction."""
+        return replace(robot, damping=self.friction.viscous, frictionloss=self.friction.coulomb)

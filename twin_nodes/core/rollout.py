@@ -17,6 +17,7 @@ from humanoid_core.robot_model import Array, RobotModel
 from twin_nodes.core.estimator import SLIDING
 from twin_nodes.core.follow import Path, T
 from twin_nodes.core.joint_dynamics import JointDynamics
+from twin_nodes.core.revision import Revision
 from twin_nodes.core.start import Start
 
 #: Steps of 10 ms between two looks at inertia and bias.
@@ -31,6 +32,11 @@ class Rollout:
     def __init__(self, robot: RobotModel) -> None:
         self.robot = robot
         self.dynamics = JointDynamics(robot)
+
+    def follow(self, revision: Revision) -> None:
+        """Look ahead with this model from now on."""
+        self.robot = revision.applied(self.robot)
+        self.dynamics.carry(revision.payload)
 
     def run(self, start: Start, path: Path) -> tuple[Array, Array]:
         """(q, v) (t + 1, n), every 10 ms from the start on."""
@@ -52,7 +58,7 @@ class Rollout:
             if k % REFRESH == 0:
                 motion = self.dynamics.at(q[k], v[k], start.gravity)
                 mass = motion.mass[pick]
-                given = (start.d - (1.0 - start.share) * motion.bias)[on]
+                given = (start.d - motion.bias + start.share * motion.own)[on]
             sliding = np.tanh(dx / SLIDING)
             slope = dry / SLIDING * (1.0 - sliding * sliding)
             implicit = mass.copy()

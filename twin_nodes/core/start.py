@@ -12,6 +12,7 @@ from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import MS, NS
 from twin_nodes.core.estimator import share_of
 from twin_nodes.core.joint_dynamics import LEVEL
+from twin_nodes.core.revision import Revision
 from twin_nodes.core.twin import TwinCore
 
 #: Period of the gate's commands.
@@ -34,7 +35,8 @@ class Start:
     """Joint arrays (n,) in robot order. ``d``: disturbance torque, N m; ``share`` of the model's bias that the drive
     carries by itself; ``driven``: joints with a set-point. ``setpoints``: in effect and on their way, oldest first, one
     each 10 ms. ``delay``: from a command's stamp to its effect, s. ``gravity`` (3,) in the base's frame, ``base``
-    quaternion w x y z, ``linear`` m/s in the world, ``turning`` rad/s in the base; ``feet``: which ones stand."""
+    quaternion w x y z, ``linear`` m/s in the world, ``turning`` rad/s in the base; ``feet``: which ones stand.
+    ``revision`` of the model, None: the robot file."""
 
     stamp_ns: int
     q: Array
@@ -49,6 +51,7 @@ class Start:
     linear: Array = field(default_factory=lambda: STILL)
     turning: Array = field(default_factory=lambda: STILL)
     feet: tuple[bool, ...] = ()
+    revision: Revision | None = None
 
     @staticmethod
     def at_rest(robot: RobotModel, stamp_ns: int, q: Array) -> Start:
@@ -75,7 +78,8 @@ def start_of(core: TwinCore) -> Start | None:
             known.append(SetPoint(at, drive.position, drive.velocity))
     return Start(joints.stamp_ns, joints.q, joints.v, joints.d, np.where(fresh, share_of(joints), 1.0), fresh,
                  tuple(known), 0.0 if math.isnan(delay) else delay, moment.attitude.gravity, state.base_orientation,
-                 moment.base.linear, moment.attitude.rate, tuple(moment.base.contacts))
+                 moment.base.linear, moment.attitude.rate, tuple(moment.base.contacts),
+                 core.calibration.current)
 
 
 def seconds(start: Start, stamp_ns: int) -> float:

@@ -12,6 +12,7 @@ from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.types import RobotState
 from twin_nodes.core.base import Attitude, BaseEstimate, BaseEstimator, BaseMemory
 from twin_nodes.core.estimator import JointBelief, JointEstimator, JointInput
+from twin_nodes.core.revision import Revision
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Track:
         #: What the encoders are known to be off by, (n,) rad.
         self.offset = np.zeros(robot.n)
         self._all, self._none = np.ones(robot.n, dtype=bool), np.zeros(robot.n, dtype=bool)
+
+    def follow(self, revision: Revision) -> None:
+        """Believe this model from the next measurement on."""
+        self.offset = revision.encoder_offset
+        self.estimator.robot = revision.applied(self.robot)
+        self.estimator.dynamics.carry(revision.payload)
+        self.kinematics.carry(revision.payload)
 
     def step(self, before: Moment | None, state: RobotState) -> Moment:
         base = None if before is None else before.base

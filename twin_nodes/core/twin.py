@@ -183,9 +183,7 @@ class TwinCore:
         answer = self.calibration.request(what, apply, now_ns)
         if answer.revision != self.model_revision:
             self.model_revision = answer.revision
-            friction = self.calibration.current.friction
-            self.track.offset = self.calibration.current.encoder_offset
-            self.estimator.robot = replace(self.robot, damping=friction.viscous, frictionloss=friction.coulomb)
+            self.track.follow(self.calibration.current)
         return answer
 
     def condition(self, now_ns: int) -> TwinHealth:
