@@ -64,7 +64,8 @@ class JointDynamics:
         """(3, n) of the point of a hand, along the axes of the model's world, at the last posture."""
         d, (body, point) = self.data, self._hands[side]
         mujoco.mj_jac(self.model, d, self._jacobian, None, d.xpos[body] + d.xmat[body].reshape(3, 3) @ point, body)
-        return self._jacobian[:, self._dof]
+        found: Array = self._jacobian[:, self._dof]
+        return found
 
     def at(self, q: Array, v: Array, gravity: Array = LEVEL) -> Motion:
         """q, v (n,); ``gravity`` (3,) m/s^2 in the base's frame."""
@@ -95,5 +96,5 @@ class JointDynamics:
             mujoco.mj_jacDot(self.model, d, self._turning, None, at, body)
             mass += load * jacobian.T @ jacobian
             bias += load * jacobian.T @ (self._turning[:, self._dof] @ v - self.model.opt.gravity)
-        inverse = np.linalg.inv(mass)
+        inverse: Array = np.linalg.inv(mass).astype(np.float64, copy=False)
         return Motion(mass, inverse, inverse.diagonal(), bias, motion.own)
