@@ -197,3 +197,18 @@ def start(run_process: Callable[..., Process]) -> Callable[..., Process]:
         return run_process(command)
 
     return begin
+
+
+@pytest.fixture
+def watch(domain: int) -> Iterator[Any]:
+    """A watcher in the test's domain."""
+    import rclpy
+
+    from humanoid_ros.watcher import Watcher, own_context
+
+    context = own_context(domain)
+    watcher = Watcher(context)
+    watcher.start()
+    yield watcher
+    watcher.stop()
+    rclpy.shutdown(context=context)

@@ -7,18 +7,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import rclpy
 from conftest import Process, wait_for
 
 from humanoid_core.graph import load_graph
 from humanoid_core.topics import TOPICS
-from humanoid_ros.watcher import Watcher, own_context
+from humanoid_ros.watcher import Watcher
 
 MISSING = [name for name in ("launch_ros", "ros2launch") if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed (no wheels): {', '.join(MISSING)}")
@@ -39,32 +38,22 @@ def launch(run_process: Callable[..., Process]) -> Callable[..., Process]:
     return lambda *arguments: run_process([*command, *arguments], environment)
 
 
-@pytest.fixture
-def seen(domain: int) -> Iterator[Watcher]:
-    context = own_context(domain)
-    watcher = Watcher(context)
-    watcher.start()
-    yield watcher
-    watcher.stop()
-    rclpy.shutdown(context=context)
-
-
 def active(process: Process) -> list[str]:
     """Nodes in the order in which they became active."""
     words = (line.rsplit(" ", 3) for line in process.output.splitlines() if line.endswith(" is active"))
     return [word[-3] for word in words]
 
 
-def test_bringup_runs_the_whole_graph_and_ends_without_a_trace(launch: Callable[..., Process], seen: Watcher) -> None:
+def test_bringup_runs_the_whole_graph_and_ends_without_a_trace(launch: Callable[..., Process], watch: Watcher) -> None:
     began = time.monotonic()
     process = launch("bringup.launch.py", "backend:=mujoco")
     wait_for(lambda: len(active(process)) == len(NODES), 20.0, "every node to be active")
     print(f"active after {time.monotonic() - began:.1f} s")
     assert [name for name in active(process) if name in CHAIN] == CHAIN
-    wait_for(lambda: getattr(seen.latest("safety/permit"), "accept_new", False), 20.0, "leave to move")
+    wait_for(lambda: getattr(watch.latest("safety/permit"), "accept_new", False), 20.0, "leave to move")
     start = time.time_ns()
     time.sleep(5.0)
-    rates: dict[str, Any] = {rate.topic: rate for rate in seen.rates(start, time.time_ns())}
+    rates: dict[str, Any] = {rate.topic: rate for rate in watch.rates(start, time.time_ns())}
     for topic in STEADY:
         assert rates[topic].hz == pytest.approx(TOPICS[topic].rate_hz, rel=0.05), topic
     children = psutil.Process(process.pid).children(recursive=True)

@@ -39,21 +39,6 @@ def graph(run_process: Callable[..., Any]) -> Any:
     return process
 
 
-@pytest.fixture
-def watch(domain: int) -> Any:
-    """A watcher in the test's domain."""
-    import rclpy
-
-    from humanoid_ros.watcher import Watcher, own_context
-
-    context = own_context(domain)
-    watcher = Watcher(context)
-    watcher.start()
-    yield watcher
-    watcher.stop()
-    rclpy.shutdown(context=context)
-
-
 def test_ctrl_c_ends_everything_and_exits_0(graph: Any, watch: Any) -> None:
     wait_for(lambda: watch.count("robot/joint_command") > 10, 60.0, "commands to the robot")
     children = list(nodes_of(graph.pid).values())
