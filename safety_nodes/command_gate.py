@@ -22,6 +22,7 @@ from safety_nodes.core.types import Received
 from safety_nodes.event_log import EventWriter
 from safety_nodes.params import GateParams, core_config
 
+DEPTH = 8  # commands judged at once; of more the newest
 LOOKS = 4  # between two ticks: what ends a motion is acted on within a fifth of the period
 
 
@@ -39,12 +40,12 @@ class CommandGate(HumanoidNode):
         robot, environment = load_robot(self.params.robot), load_environment(self.params.environment)
         self.gate = Gate(robot, config, Clearance(robot, environment, self.params.self_margin))
         self._permits = Inbox(self, "safety/permit", depth=8)
-        self._commands = Inbox(self, "vla/joint_command", depth=8)
+        self._commands = Inbox(self, "vla/joint_command", depth=DEPTH)
         self._states = Inbox(self, "ingest/robot_state")
         self._overrides = Inbox(self, "safety/override", depth=4)
         self._last: GateOutput | None = None
         self._level = Level.DANGER  # of the newest permit
-        self._mode_seq = 0
+        self._mode_seq = self._judged = 0
         self._every = max(round(self.params.rate / 10.0), 1)
         self.advertise("robot/joint_command", "robot/mode", "safety/gate", "safety/events", while_inactive=True)
         self.events = GateEvents(self.gate.refused)
@@ -55,11 +56,12 @@ class CommandGate(HumanoidNode):
 
     def _tick(self, now_ns: int, loop: Metronome) -> None:
         inputs, ros_ns = self._inputs(now_ns)
+        self._judged = 0
         self._say(self.gate.step(now_ns, ros_ns, inputs), now_ns, ros_ns, loop.ticks % self._every == 0)
 
     def _look(self, now_ns: int) -> None:
-        if not self.gate.going:
-            return  # nothing to brake
+        if not self.gate.going or self._judged >= DEPTH:
+            return  # nothing to brake, or a flood: a period's worth was judged already
         inputs, ros_ns = self._inputs(now_ns)
         out = self.gate.look(now_ns, ros_ns, inputs)
         if out is not None:
@@ -70,6 +72,7 @@ class CommandGate(HumanoidNode):
         states = self._states.take(now_ns)
         permits, commands = self._permits.take(now_ns), self._commands.take(now_ns)
         overrides = self._overrides.take(now_ns)
+        self._judged += len(commands)
         ros_ns = self.now_ns()
         inputs = GateInputs(
             tuple(Received(x.open(), x.arrival_ns, x.sender) for x in permits),

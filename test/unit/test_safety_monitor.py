@@ -96,6 +96,7 @@ def test_levels_come_down_one_at_a_time(world: MonitorWorld) -> None:
         ({"twin": {"status": TwinStatus.WAITING}}, Level.WARNING, "NO_TWIN", 1),
         ({"intruders": ("robot/joint_command",)}, Level.EMERGENCY, "PUBLISHER", 1),
         ({"publishers": (("vla/joint_command", 2),)}, Level.CAUTION, "PUBLISHER", 1),
+        ({"publishers": (("/clock", 2),)}, Level.CAUTION, "PUBLISHER", 1),
         ({"publishers": (("robot/joint_command", 2),)}, Level.DANGER, "PUBLISHER", 1),
     ],
 )
