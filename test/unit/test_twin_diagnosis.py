@@ -141,6 +141,28 @@ def test_a_jump_that_stays_is_an_offset_and_going_back_ends_it() -> None:
     assert not encoder(q).offset.any()
 
 
+def test_noise_of_the_reported_velocity_is_no_drift_of_the_encoder_and_a_slow_drift_is_one() -> None:
+    """A minute of 300 still joints, 2 mrad and 0.05 rad/s of white noise, and for 1.5 s at a time 0.035 rad/s
+    all the same way, as samples at one phase of the commands have; 0.1 rad/s is seen within 2 s."""
+    n, dt, rng = 300, 0.01, np.random.default_rng(6)
+    watch, every = EncoderWatch(n, 6.0, 0.5, 16.0), np.ones(n, dtype=bool)
+    none, last, fault = np.zeros(n), np.zeros(n), 150
+    true, before, drifting = np.zeros(n), np.zeros(n), 0
+    floor = np.full(n, np.hypot(np.sqrt(2.0) * 2e-3, dt * 0.05 / np.sqrt(2.0)))
+    for k in range(6200):
+        true[fault] -= 0.1 * dt if k >= 6000 else 0.0
+        bias = 0.035 if k // 150 % 3 == 0 else 0.0
+        q, v = true + 2e-3 * rng.standard_normal(n), bias + 0.05 * rng.standard_normal(n)
+        if k:
+            step = q - last - 0.5 * dt * (v + before)
+            watch.update(Residual(dt, step, none, none, none, v, floor, none, none, np.zeros(n, dtype=bool)), none,
+                         every)
+        last, before = q, v
+        drifting += int(watch.drifting.sum()) if k < 6000 else 0
+    assert drifting == 0
+    assert np.flatnonzero(watch.drifting).tolist() == [fault]
+
+
 def test_one_wild_sample_is_no_offset() -> None:
     q = noisy(400)
     q[200, ELBOW] += 0.5

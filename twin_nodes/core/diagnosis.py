@@ -90,7 +90,7 @@ class Diagnosis:
         per_sample = c.false_alarms / 5.0 / 3600.0 / RATE / max(int(self.residuals.seen.sum()), 1)
         self.residuals.clear()
         block = 1.0 / (per_sample * BLOCK)
-        self._encoders = EncoderWatch(n, jump_sigmas(per_sample), 0.5, threshold(0.5, 0.5 * block))
+        self._encoders = EncoderWatch(n, jump_sigmas(per_sample), 0.5, threshold(0.5, block))
         self._motors = MotorWatch(n, c.weakness, float(np.log(1.0 / per_sample)), 1.5, threshold(1.5, 1.0 / per_sample))
         self._forces = ForceWatch(n, 2.0, threshold(2.0, block))
         self._clock = ClockWatch()

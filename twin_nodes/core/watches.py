@@ -20,6 +20,9 @@ CUT, CUT_SHARE = 2.5, 0.955
 CLEARLY = 13.8
 #: Samples in a block.
 BLOCK = 10
+#: Of reported velocities, which a drift is told from, rad/s: their noise, and for how much they may all be off in the
+#: same way for seconds, being samples at one phase of a motion that ripples with the commands (0.035 was seen).
+VELOCITY_NOISE, VELOCITY_BIAS = 0.05, 0.04
 
 
 class Spread:
@@ -105,20 +108,21 @@ class EncoderWatch:
             self._since[due] = -1
 
     def _look_for_drift(self, r: Residual, std: Array) -> None:
-        """Block means of the summed steps: encoder noise stays bounded in them, a drift does not."""
+        """Block means of the summed steps: encoder noise stays bounded in them, a drift does not, and the noise of the
+        velocities that the steps were freed of adds up like a walk."""
         last, total, way = self._block
         total += self._sum
         way += np.abs(r.velocity) * r.dt
-        if self._count % (2 * BLOCK):
+        if self._count % BLOCK:
             return
-        mean = total / (2 * BLOCK)
+        mean = total / BLOCK
         step = np.where((self._since >= 0) | (self._count < 4 * BLOCK), 0.0, mean - last)
         # a jump that was seen is no drift
         step = np.where(np.abs(step) > self._sigmas * std, 0.0, step)
-        spread = np.sqrt(std**2 / (2 * BLOCK) + (0.5 * r.dt * np.sqrt(2 * BLOCK)) ** 2 * 2.5e-3
+        spread = np.sqrt(std**2 / BLOCK + BLOCK * (VELOCITY_NOISE * r.dt) ** 2 + (BLOCK * VELOCITY_BIAS * r.dt) ** 2
                          + (self.SCALE * way) ** 2)
         self.drifting = self._drift.update(step / spread)
-        self.rate += 0.1 * (step / (2 * BLOCK * r.dt) - self.rate)
+        self.rate += 0.1 * (step / (BLOCK * r.dt) - self.rate)
         last[:], total[:], way[:] = mean, 0.0, 0.0
 
     def _look_for_frozen(self, r: Residual, commanded: Array) -> None:
