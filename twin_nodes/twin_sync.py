@@ -29,8 +29,6 @@ PERIOD_S = 0.01
 GHOST_EACH = 2
 #: Commands that may wait while this node is busy. Each tells what the drives did; the table's newest one would not do.
 COMMANDS = 16
-#: Robot states that may wait, 80 ms of them: a busy moment is caught up with instead of left out.
-STATES = 16
 LONGEST_HORIZON = 5.0
 #: Of looks that are left out, the log says the first and each so-manyth.
 SHED_EACH = 100
@@ -57,7 +55,7 @@ class TwinSync(HumanoidNode):
         self._silence_ns = round(p.stale_ms * MS)
         self._resets = 0
         self.advertise("twin/state", "twin/joint_states", "twin/prediction", "twin/health")
-        self._measured = Polled(self, "ingest/robot_state", depth=STATES)
+        self._measured = Polled(self, "ingest/robot_state")
         self._commands = Polled(self, "robot/joint_command", depth=COMMANDS)
         self._health = Polled(self, "ingest/sensor_health")
         self._permits = Polled(self, "safety/permit")
