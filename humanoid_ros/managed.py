@@ -88,7 +88,7 @@ class ManagedNode(LifecycleNode):
             while not (ending.is_set() or rest.is_set()):
                 wait_ns = metronome.next_ns - time.monotonic_ns()
                 if look is not None and wait_ns > 1.5 * part_ns:
-                    time.sleep((wait_ns - part_ns) % part_ns / NS or part_ns / NS)
+                    time.sleep((wait_ns % part_ns or part_ns) / NS)
                     look(time.monotonic_ns())
                     continue
                 if wait_ns > 0:

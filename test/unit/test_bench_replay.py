@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ from humanoid_core.robot import load_robot
 from humanoid_core.timing import NS
 from humanoid_replay.reader import BagReader
 from humanoid_replay.writer import BagWriter
+from humanoid_ros.cdr import canonical
+from humanoid_ros.convert import from_bytes, to_msg
+from humanoid_ros.qos import message_type
 from sim_nodes.core.plant import PlantParams
 
 
@@ -66,6 +70,19 @@ def test_the_cores_stepped_as_the_nodes_stepped_say_what_they_said(recording: Pa
     assert figures["live_apart_max"].value < 1e-9
     assert figures["live_level_mismatch"].value == 0.0
     assert figures["live_drops"].value == figures["live_unexplained"].value == 0
+
+
+def test_the_core_is_given_the_commands_that_the_twin_says_it_knew(recording: Path, tmp_path: Path) -> None:
+    """A twin that had not read the newest twenty, though they had been published, would have said something else."""
+    with BagReader(recording) as reader, BagWriter(tmp_path / "busy") as out:
+        for topic, kind, stamp, data in reader.raw():
+            if topic == "/twin/state":
+                said = from_bytes(data, message_type(kind))
+                data = canonical(to_msg(replace(said, command_seq=max(said.command_seq - 20, 1))), kind)
+            out.write(topic, kind, stamp, data)
+    figures = replay_graph.live_mismatch(tmp_path / "busy", 0)
+    assert figures["live_mismatch"].n > 250
+    assert figures["live_apart_max"].value > 1e-3
 
 
 def test_what_the_recording_lacks_is_counted_by_name_and_explains_what_follows(recording: Path, tmp_path: Path) -> None:

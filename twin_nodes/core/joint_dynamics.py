@@ -62,10 +62,14 @@ class JointDynamics:
 
     def jacobian(self, side: str) -> Array:
         """(3, n) of the point of a hand, along the axes of the model's world, at the last posture."""
-        d, (body, point) = self.data, self._hands[side]
-        mujoco.mj_jac(self.model, d, self._jacobian, None, d.xpos[body] + d.xmat[body].reshape(3, 3) @ point, body)
+        mujoco.mj_jac(self.model, self.data, self._jacobian, None, *self._hand(side))
         found: Array = self._jacobian[:, self._dof]
         return found
+
+    def _hand(self, side: str) -> tuple[Array, int]:
+        """Where the point of a hand is at the last posture, and its body."""
+        d, (body, point) = self.data, self._hands[side]
+        return d.xpos[body] + d.xmat[body].reshape(3, 3) @ point, body
 
     def at(self, q: Array, v: Array, gravity: Array = LEVEL) -> Motion:
         """q, v (n,); ``gravity`` (3,) m/s^2 in the base's frame."""
@@ -89,11 +93,10 @@ class JointDynamics:
 
     def _loaded(self, motion: Motion, v: Array) -> Motion:
         """With what the hands hold."""
-        mass, bias, d = motion.mass.copy(), motion.own.copy(), self.data
+        mass, bias = motion.mass.copy(), motion.own.copy()
         for side, load in self._loads.items():
-            jacobian, (body, point) = self.jacobian(side), self._hands[side]
-            at = d.xpos[body] + d.xmat[body].reshape(3, 3) @ point
-            mujoco.mj_jacDot(self.model, d, self._turning, None, at, body)
+            jacobian = self.jacobian(side)
+            mujoco.mj_jacDot(self.model, self.data, self._turning, None, *self._hand(side))
             mass += load * jacobian.T @ jacobian
             bias += load * jacobian.T @ (self._turning[:, self._dof] @ v - self.model.opt.gravity)
         inverse: Array = np.linalg.inv(mass).astype(np.float64, copy=False)
