@@ -1,4 +1,6 @@
 # The two commands: `make demo` and `make test`. Both make `.venv` first; nothing else is needed.
+# A Python that was named is used as it is; else `python3`, or the system's of the same version where that is faster.
+CHOSEN := $(if $(filter undefined,$(origin PYTHON)),,--chosen)
 PYTHON ?= python3
 INSTRUCTION ?= touch the blue ball with your left hand
 SEED ?= 7
@@ -18,10 +20,10 @@ test: env-dev lint
 	@$(VENV)/bin/python -m pytest $(PYTEST)
 
 env:
-	@$(PYTHON) requirements/install.py
+	@$(PYTHON) requirements/install.py $(CHOSEN)
 
 env-dev:
-	@$(PYTHON) requirements/install.py --dev
+	@$(PYTHON) requirements/install.py --dev $(CHOSEN)
 
 lint: env-dev
 	@$(VENV)/bin/ruff check .

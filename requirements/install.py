@@ -18,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 
+from interpreter import choose
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -70,13 +72,17 @@ def ros_is_sourced() -> bool:
     return bool(os.environ.get("ROS_DISTRO")) and bool(os.environ.get("AMENT_PREFIX_PATH"))
 
 
-def make_venv() -> None:
+def make_venv(chosen: bool) -> None:
+    """With the Python that runs this, or, unless it was chosen by the user, a faster one of the same version."""
     if sys.version_info < (3, 10):
         raise InstallError(f"Python {sys.version.split()[0]} is too old: install Python >= 3.10 and run "
                            "'make demo PYTHON=python3.11'")
     if PYTHON.exists():
         return
-    command = [sys.executable, "-m", "venv", str(VENV)]
+    python, why = (Path(sys.executable), "") if chosen or ros_is_sourced() else choose(Path(sys.executable))
+    if why:
+        print(f"      {why}", flush=True)
+    command = [str(python), "-m", "venv", str(VENV)]
     if ros_is_sourced():
         command.insert(3, "--system-site-packages")
     result = subprocess.run(command, capture_output=True, text=True)
@@ -155,19 +161,20 @@ def requirement_key(files: list[str]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what the tests and linters need")
+    parser.add_argument("--chosen", action="store_true", help="use the Python that runs this, and no other")
     arguments = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two terminals may call make at once
-        return install(arguments.dev)
+        return install(arguments.dev, arguments.chosen)
 
 
-def install(with_dev: bool) -> int:
+def install(with_dev: bool, chosen: bool) -> int:
     """Run the steps whose inputs changed; 0, or 1 with the reason on stderr."""
     ros = [] if ros_is_sourced() else ["run.txt", "build.txt"]
     base, policies, dev = [*ros, "libraries.txt"], ["policies.txt"], ["dev.txt", "unitree.txt"]
     steps = [
-        ("virtual environment", "venv", sys.version, make_venv),
+        ("virtual environment", "venv", sys.version, lambda: make_venv(chosen)),
         ("C++ compiler and off-screen OpenGL", "system", "1", lambda: (check_compiler(), check_gl())),
         ("ROS 2 and libraries" if ros else f"libraries (ROS 2 {os.environ['ROS_DISTRO']} is sourced)",
          "wheels", requirement_key(base), lambda: install_wheels("wheels", base)),
