@@ -22,6 +22,7 @@ REASONS: dict[str, str] = {
     "WRONG_NAMES": "names are missing, unknown or given twice",
     "FROZEN": "values do not change while stamps advance; the sensor or its driver hangs",
     "NON_UNIT_QUATERNION": "the orientation's norm is not 1",
+    "ATTITUDE_LEAP": "an IMU's vertical moved further than its own gyroscope turned",
     "OUT_OF_RANGE": "a value lies outside what the sensor or joint can give (degrees where radians belong?)",
     "NEVER_SEEN": "the source has not published since the start",
     "CLOCK_RESET": "ROS time jumped back; everything that rests on stamps starts anew",

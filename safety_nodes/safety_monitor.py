@@ -26,12 +26,14 @@ from safety_nodes.core.monitor import evaluate, reset
 from safety_nodes.core.rules.communication import COUNTED
 from safety_nodes.core.rules.publisher import CLOCK, GATED
 from safety_nodes.core.types import Inputs, Received, Verdict
+from safety_nodes.core.urgent import urgent
 from safety_nodes.event_log import EventWriter
 from safety_nodes.params import MonitorParams, core_config
 
 NEWEST = {"state": "ingest/robot_state", "health": "ingest/sensor_health", "twin": "twin/state",
           "command": "robot/joint_command", "override": "safety/override", "motors": "motor_status",
           "policy": "vla/status", "prediction": "twin/prediction", "gate": "safety/gate"}
+LOOKS = 2  # between two ticks: what cannot wait is judged within a third of the period
 
 
 class SafetyMonitor(HumanoidNode):
@@ -53,6 +55,8 @@ class SafetyMonitor(HumanoidNode):
         self._lock = threading.Lock()  # the loop against the reset service
         self._seq = 0
         self._newest: dict[str, Received[Any]] = {}
+        self._beats: list[Received[Any]] = []  # of stop sources since the last tick
+        self._heard = dict.fromkeys(COUNTED, 0)  # messages since then
         self._listed: tuple[tuple[str, int], ...] = ()
         self._inboxes = {key: Inbox(self, topic, depth=8 if topic in COUNTED else None)
                          for key, topic in NEWEST.items() if topic not in GATED}
@@ -67,7 +71,14 @@ class SafetyMonitor(HumanoidNode):
         self.create_service(ResetEStop, "safety/reset", self._on_reset)
         self.steady_timer(0.5, self._look_at_graph, while_inactive=True)
         self.diagnostics(self._report)
-        self.loop = self.steady_loop(self.params.rate, self._tick, while_inactive=True)
+        self.loop = self.steady_loop(self.params.rate, self._tick, while_inactive=True, look=self._look, looks=LOOKS)
+
+    def _look(self, now_ns: int) -> None:
+        """Between two ticks: tick at once when something cannot wait."""
+        self._hear("state", now_ns)
+        self._hear_stops(now_ns)
+        if urgent(self._newest.get("state"), self._beats, now_ns, self.robot, self.config, self.memory):
+            self._tick(now_ns, self.loop)
 
     def _tick(self, now_ns: int, loop: Metronome) -> None:
         inputs = self._take(now_ns)
@@ -92,22 +103,33 @@ class SafetyMonitor(HumanoidNode):
 
     def _take(self, now_ns: int) -> Inputs:
         """The newest of each input, and who spoke on the gated topics."""
-        heard = {}
-        for key, inbox in self._inboxes.items():
-            letters = inbox.take(now_ns)
-            heard[NEWEST[key]] = len(letters)
-            self._keep(key, letters)
+        for key in self._inboxes:
+            self._hear(key, now_ns)
+        self._hear_stops(now_ns)
         for topic, inbox in self._gated.items():
             letters = inbox.take(now_ns)
-            heard[topic] = len(letters)
+            self._count(topic, letters)
             for letter in letters:
                 self._successions[topic].hear(letter.sender, letter.arrival_ns)
             if topic == NEWEST["command"]:
                 self._keep("command", letters)
-        estops = tuple(Received(x.open(), x.arrival_ns, x.sender) for x in self._estop.take(now_ns))
+        estops, self._beats = tuple(self._beats), []
+        heard, self._heard = tuple(self._heard.items()), dict.fromkeys(COUNTED, 0)
         intruders = tuple(t for t, s in self._successions.items() if s.disputed(now_ns))
-        return Inputs(self.now_ns(), estops=estops, intruders=intruders, publishers=self._listed,
-                      heard=tuple((topic, heard[topic]) for topic in COUNTED), **self._newest)
+        return Inputs(self.now_ns(), estops=estops, intruders=intruders, publishers=self._listed, heard=heard,
+                      **self._newest)
+
+    def _hear(self, key: str, now_ns: int) -> None:
+        letters = self._inboxes[key].take(now_ns)
+        self._count(NEWEST[key], letters)
+        self._keep(key, letters)
+
+    def _hear_stops(self, now_ns: int) -> None:
+        self._beats += [Received(x.open(), x.arrival_ns, x.sender) for x in self._estop.take(now_ns)]
+
+    def _count(self, topic: str, letters: list[Letter]) -> None:
+        if topic in self._heard:
+            self._heard[topic] += len(letters)
 
     def _keep(self, key: str, letters: list[Letter]) -> None:
         if letters:

@@ -137,6 +137,8 @@ ROWS = (
         stops=None, most=Level.DANGER, watch=6.0, look=_drift_named),
     Row("D14", "the pelvis IMU leans by 0.2 rad, the torso's does not", sensor("imu_tilt", "imu/pelvis", 0.2, 2.0),
         ("IMU_DISAGREEMENT",), stops=None, watch=2.0, most=Level.WARNING),
+    Row("D14-leap", "the pelvis IMU leans by 0.5 rad at once: no fall", sensor("imu_tilt", "imu/pelvis", 0.5, 2.0),
+        ("ATTITUDE_LEAP", "IMU_DISAGREEMENT"), stops=None, watch=2.0, most=Level.WARNING),
     _backup("D15", "the IMU's quaternion is not of unit length", "non_unit_quaternion", "NON_UNIT_QUATERNION",
             value=1.1),
 )

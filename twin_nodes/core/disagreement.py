@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from humanoid_core.robot_model import Array
 from humanoid_core.types import ImuSample
-from twin_nodes.core.turning import angle_between, matrix
+from twin_nodes.core.turning import angle_between, up
 
 #: Share of a new acceleration in the running mean; one look each 50 ms makes 0.4 s.
 SHARE = 0.12
@@ -45,13 +43,8 @@ class Disagreement:
         accel = sample.linear_acceleration
         mean = accel if mean is None else mean + SHARE * (accel - mean)
         self._mean[i] = mean
-        return angle_between(mean, up_in_imu(sample.orientation))
+        return angle_between(mean, up(sample.orientation))
 
     def clear(self) -> None:
         self._since_ns, self._mean = None, [None, None]
 
-
-def up_in_imu(orientation: Array) -> Array:
-    """World z (3,) in the frame of an IMU with this orientation."""
-    up: Array = matrix(orientation)[2]
-    return np.asarray(up)

@@ -1,10 +1,12 @@
-"""IMU samples: finite, a unit quaternion, rates and accelerations that an inertial unit can measure."""
+"""IMU samples: finite, a unit quaternion, rates and accelerations that an inertial unit can measure, and an attitude
+that goes with the rate."""
 
 from __future__ import annotations
 
 import math
 
 from humanoid_core.types import ImuSample
+from twin_nodes.core.leap import Leap
 from twin_nodes.core.verdict import IngestConfig, Verdict, refused
 
 
@@ -13,6 +15,7 @@ class ImuCheck:
 
     def __init__(self, config: IngestConfig) -> None:
         self._tolerance, self._gyro, self._accel = config.quaternion_tolerance, config.gyro_limit, config.accel_limit
+        self._leap = Leap(config.leap, config.leap_memory_ms)
 
     def check(self, sample: ImuSample) -> Verdict:
         q = sample.orientation.tolist()
@@ -33,6 +36,9 @@ class ImuCheck:
             largest = max(map(abs, values))
             if not largest <= limit:
                 return refused("OUT_OF_RANGE", f"{name} of {largest:.4g} {unit}, limit {limit:g}")
+        leap = self._leap.look(sample)
+        if leap:
+            return refused("ATTITUDE_LEAP", f"the vertical moved {leap:.3g} rad away from what the rate says")
         return Verdict(sample)
 
     def values(self, sample: ImuSample) -> bytes:

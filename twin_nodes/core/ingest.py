@@ -21,12 +21,12 @@ from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import Array, ImuSpec, RobotModel, SourceSpec
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import ImuSample, JointSample, RobotState, SensorHealth, SourceHealth, TwinState
-from twin_nodes.core.disagreement import Disagreement, up_in_imu
+from twin_nodes.core.disagreement import Disagreement
 from twin_nodes.core.failover import Failover
 from twin_nodes.core.imu_transfer import ImuTransfer
 from twin_nodes.core.lost_joints import LostJoints
 from twin_nodes.core.source import Source
-from twin_nodes.core.turning import turned
+from twin_nodes.core.turning import turned, up
 from twin_nodes.core.verdict import IngestConfig
 
 #: Time between two looks at whether the IMUs agree.
@@ -196,7 +196,7 @@ class IngestCore:
             return ()
         joints: JointSample = self._joints.last
         moved = self._transfer(pair[1].last, joints.position, joints.velocity)
-        ups = (up_in_imu(pair[0].last.orientation), up_in_imu(moved.orientation))
+        ups = (up(pair[0].last.orientation), up(moved.orientation))
         worse = self._disagreement.look(now_ns, (pair[0].last, pair[1].last), ups)
         events: list[str] = []
         for i, source in enumerate(pair):

@@ -34,6 +34,12 @@ def matrix(q: Array) -> Array:
                      (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y))))
 
 
+def up(q: Array) -> Array:
+    """World z (3,) in the frame of a unit quaternion (4,): the last row of its matrix."""
+    w, x, y, z = q.tolist()
+    return np.array((2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)))
+
+
 def product(p: Array, q: Array) -> Array:
     """Hamilton product (4,): turn by ``q`` in the frame that ``p`` gives."""
     a, b, c, d = p.tolist()

@@ -57,6 +57,10 @@ class IngestConfig:
     """rad/s; twice what common inertial units measure."""
     accel_limit: float = 320.0
     """m/s^2; twice what common inertial units measure."""
+    leap: float = 0.05
+    """rad by which an IMU's vertical may move from one sample to the next beside what its rate says."""
+    leap_memory_ms: float = 50.0
+    """How long a sample speaks for the next one; an attitude that stays away for longer is believed."""
     disagreement: float = 0.06
     """rad between the vertical of two IMUs."""
     disagreement_ms: float = 300.0
