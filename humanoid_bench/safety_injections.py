@@ -51,8 +51,14 @@ def _past(rng: Rng) -> Callable[[np.ndarray, int], None]:
     return change
 
 
-def _any_joint(rng: Rng) -> str:
-    return str(ROBOT.joint_names[int(rng.integers(ROBOT.n))])
+def _joint_that_stops(rng: Rng) -> str:
+    """One whose sensor the robot cannot do without; for the others the twin stands in (``recovery`` of its file)."""
+    needed = [name for name in ROBOT.joint_names if name not in ROBOT.recovery.estimate]
+    return needed[int(rng.integers(len(needed)))]
+
+
+def _joint_that_is_estimated(rng: Rng) -> str:
+    return ROBOT.recovery.estimate[int(rng.integers(len(ROBOT.recovery.estimate)))]
 
 
 def _number(value: float) -> Callable[[np.ndarray, int], None]:
@@ -70,7 +76,8 @@ CLASSES: dict[str, tuple[str, Callable[[Rng], Deed]]] = {
     "stale stamps": ("D4", lambda r: sensor("stale_stamp", "joint_states", float(r.uniform(0.1, 60.0)))),
     "future stamps": ("D5", lambda r: sensor("future_stamp", "joint_states", float(r.uniform(0.02, 60.0)))),
     "zero stamps": ("D6", lambda r: sensor("zero_stamp", "joint_states")),
-    "joint NaN": ("D9", lambda r: sensor("nan", _any_joint(r), seconds=float(r.uniform(0.1, 1.0)))),
+    "joint NaN": ("D9", lambda r: sensor("nan", _joint_that_stops(r), seconds=float(r.uniform(0.1, 1.0)))),
+    "wrist NaN": ("D9-wrist", lambda r: sensor("nan", _joint_that_is_estimated(r), seconds=float(r.uniform(0.3, 1.0)))),
     "imu NaN": ("D9-imu", lambda r: sensor("nan", "imu/pelvis", seconds=float(r.uniform(0.3, 1.0)))),
     "wrong names": ("D10", lambda r: sensor("wrong_names", "joint_states")),
     "degrees": ("D11", lambda r: sensor("degrees", "joint_states")),

@@ -107,6 +107,8 @@ ROWS = (
         most=Level.SAFE),
     _joints("D9", "a joint reads NaN", "nan", *STATE),
     _joints("D9-inf", "a joint reads infinity", "inf", *STATE),
+    Row("D9-wrist", "a wrist's joint reads NaN: the twin's estimate stands in", sensor("nan", "left_wrist_yaw_joint"),
+        ("ESTIMATED",), stops=None, level=Level.CAUTION, most=Level.CAUTION),
     _backup("D9-imu", "the pelvis IMU reads NaN", "nan", "NON_FINITE"),
     _report("D9-wrench", "a foot's force is NaN", "nan", "foot_contacts/left", "NON_FINITE"),
     _report("D9-battery", "the battery's voltage is NaN", "nan", "battery_state", "NON_FINITE"),
