@@ -51,7 +51,7 @@ class MonitorParams:
     tilt_danger: float = param(0.6, "base off the vertical", "rad", low=0.05, high=1.5)
     tilt_fallen: float = param(0.9, "base off the vertical: the robot falls, EMERGENCY", "rad", low=0.05, high=1.5)
     support_caution: float = param(0.02, "capture point inside the support polygon by less", "m", low=-0.5, high=0.2)
-    support_warning: float = param(0.0, "capture point inside the support polygon by less", "m", low=-0.5, high=0.2)
+    support_warning: float = param(-0.03, "capture point inside the support polygon by less", "m", low=-0.5, high=0.2)
     support_danger: float = param(-0.05, "capture point inside the support polygon by less", "m", low=-0.5, high=0.2)
     support_fall: float = param(-0.08, "capture point inside by less, going outward: a fall, EMERGENCY", "m",
                                 low=-0.5, high=0.2)

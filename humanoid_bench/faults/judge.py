@@ -183,18 +183,15 @@ def _torque_taken(world: World, begin_ns: int) -> list[str]:
 
 def _safe_ms(world: World, row: Row, begin_ns: int, named_ms: float | None, commands: list[Heard]) -> float | None:
     """When the robot was first told something safe: the gate says that it brakes, or the first command that belongs
-    to no motion of the policy any more; without the gate, when the robot holds by itself; for what the work survives,
-    when it was named."""
+    to no motion of the policy any more, or the robot holds by itself, as it does without the gate; for what the work
+    survives, when it was named."""
     if row.stops is False or (row.stops is None and row.expect and row.id[:7] != "P1-gate"):
         return named_ms
     own = [h.mono_ns for h in commands if h.value.epoch == 0][:1]
     own += [h.mono_ns for h in world.heard["safety/gate"] if h.mono_ns >= begin_ns and h.value.state != "passing"][:1]
-    if own:
-        return (min(own) - begin_ns) / MS
-    for h in world.heard.get("sim/truth", []):
-        if h.mono_ns >= begin_ns and h.value.mode in ("HOLD", "DAMP"):
-            return (h.mono_ns - begin_ns) / MS
-    return None
+    own += [h.mono_ns for h in world.heard.get("sim/truth", [])
+            if h.mono_ns >= begin_ns and h.value.mode in ("HOLD", "DAMP")][:1]
+    return (min(own) - begin_ns) / MS if own else None
 
 
 def _in_words(worst: Level, row: Row, hit: list[tuple[int, str]], safe_ms: float | None) -> str:

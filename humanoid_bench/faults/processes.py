@@ -110,7 +110,7 @@ ROWS = (
     Row("P2-monitor", "the monitor hangs for 200 ms", freeze("safety_monitor", 0.2), ("NO_PERMIT",), within_ms=GONE,
         look=_at_rest, watch=1.3),
     Row("P2-gate", "the gate hangs for 200 ms", freeze("command_gate", 0.2),
-        ("NO_STATE", "JUMP", "DIED", "NO_PERMIT"), look=_at_rest, watch=1.3),
+        ("NO_STATE", "JUMP", "DIED", "NO_PERMIT"), within_ms=GONE, look=_at_rest, watch=1.3),
     Row("P2-ingest", "the ingest hangs for 200 ms", freeze("sensor_ingest", 0.2), ("STALE", "NO_STATE"),
         level=Level.DANGER, within_ms=GONE, look=_at_rest, watch=1.3),
     Row("P2-twin", "the twin hangs for 200 ms", freeze("twin_sync", 0.2), ("NO_TWIN",), stops=None,

@@ -73,6 +73,10 @@ class Rate:
         return self._total * NS / self._window_ns
 
 
+#: Ticks for which the capture point's margin is remembered: as long as it must be outside before that is a fall.
+MARGINS = 12
+
+
 @dataclass
 class History:
     """One per monitor. ``temperature`` degC per joint; ``voltage`` V at rest (V + R I)."""
@@ -81,7 +85,7 @@ class History:
     command: JointCommand | None = None
     temperature: Trend = field(default_factory=lambda: Trend(20.0, 0.5))
     voltage: Trend = field(default_factory=lambda: Trend(60.0, 1.0))
-    margins: deque[float] = field(default_factory=lambda: deque(maxlen=3))  # of the capture point, m, oldest first
+    margins: deque[float] = field(default_factory=lambda: deque(maxlen=MARGINS))
     rates: dict[str, Rate] = field(default_factory=dict)
     blind: frozenset[str] = frozenset()  # rules that have nothing to measure with
 

@@ -4,8 +4,9 @@ Capture point xi = c + v sqrt(z / g): where the foot, or the centre of pressure,
 (Pratt et al. 2006, "Capture point: a step toward humanoid push recovery"; extrapolated centre of mass in Hof 2008, "The
 'extrapolated center of mass' concept suggests a simple control of balance in walking"). The pendulum obeys
 d(xi)/dt = sqrt(g / z) (xi - p) with the pressure point p inside the soles: once xi is outside, it runs away unless
-the robot steps, which it does not. What can be wrong is the estimate of xi, so a fall is certain only when xi is
-outside by more than `support_fall` and still going outward, or the base leans beyond `tilt_fallen`.
+the robot steps, which it does not. What can be wrong is the estimate of xi, and the support shrinks for a moment
+while a foot is unloaded, so a fall is certain only when xi has been outside by more than `support_fall` for
+`history.MARGINS` ticks and still goes outward, or the base leans beyond `tilt_fallen`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 from collections.abc import Sequence
 
 from humanoid_core.types import Posture, TwinStatus
+from safety_nodes.core.history import MARGINS
 from safety_nodes.core.severity import EMERGENCY
 from safety_nodes.core.types import Finding, Tick
 
@@ -35,15 +37,16 @@ def margin(x: Tick) -> float | None:
 
 
 def outward(x: Tick, now: float) -> bool:
-    """The margin is as small as it was at any of the last ticks."""
-    past = x.memory.history.margins
+    """The margin is as small as it was at any of the last three ticks."""
+    past = list(x.memory.history.margins)[-3:]
     return not past or now <= min(past) + NOISE
 
 
 def falling(x: Tick) -> bool:
     """A fall cannot be avoided by standing still."""
-    now = margin(x)
-    return now is not None and now < x.config.support_fall and outward(x, now)
+    now, past = margin(x), x.memory.history.margins
+    lasting = len(past) == MARGINS and all(m < x.config.support_fall for m in past)
+    return now is not None and now < x.config.support_fall and lasting and outward(x, now)
 
 
 def choose(x: Tick, latched: bool, found: Sequence[Finding]) -> Posture:

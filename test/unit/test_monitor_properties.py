@@ -76,7 +76,7 @@ WORSE: dict[str, Change] = {
 }
 
 
-def run(kind: str, a: float, ticks: int = 12, poison: dict[str, Any] | None = None) -> Verdict:
+def run(kind: str, a: float, ticks: int = 20, poison: dict[str, Any] | None = None) -> Verdict:
     world = MonitorWorld()
     world.memory.level = Level.SAFE
     out = None

@@ -392,7 +392,7 @@ def test_an_emergency_crouches_while_the_robot_stands(world: MonitorWorld) -> No
 
 
 def test_a_fall_that_cannot_be_avoided_is_an_emergency_with_the_fall_posture(world: MonitorWorld) -> None:
-    out = [world.tick(twin={"support_margin": 0.08 - 0.03 * k}) for k in range(10)]
+    out = [world.tick(twin={"support_margin": 0.08 - 0.03 * k}) for k in range(24)]
     assert out[-1].level == Level.EMERGENCY
     assert out[-1].posture == Posture.FALL
     assert out[3].level < Level.EMERGENCY, "still inside"
@@ -402,9 +402,16 @@ def test_a_fall_that_cannot_be_avoided_is_an_emergency_with_the_fall_posture(wor
 
 def test_a_capture_point_that_comes_back_is_no_fall(world: MonitorWorld) -> None:
     """Outside by more than the threshold, but each tick nearer: a robot that is caught, or an estimate that settles."""
-    for k in range(10):
-        assert world.tick(twin={"support_margin": -0.2 + 0.012 * k}).raw_level <= (
-            Level.EMERGENCY if k < 1 else Level.DANGER)
+    for k in range(24):
+        assert world.tick(twin={"support_margin": -0.4 + 0.012 * k}).raw_level <= Level.DANGER
+    assert world.last.raw_level == Level.DANGER
+
+
+def test_a_foot_that_is_unloaded_for_a_moment_is_no_loss_of_balance(world: MonitorWorld) -> None:
+    """The polygon is one sole meanwhile: the margin dips far, and comes back within 0.14 s."""
+    for _ in range(3):
+        assert all(world.tick(twin={"support_margin": -0.3}).level == Level.SAFE for _ in range(11))
+        assert world.ticks(10).level == Level.SAFE
 
 
 def test_a_robot_that_lies_falls_and_without_a_twin_nothing_is_lowered(world: MonitorWorld) -> None:

@@ -75,7 +75,7 @@ RULES: tuple[Rule, ...] = (
     Rule("preview", preview.check),
     Rule("twin_residual", twin_residual.check, k=10, n=15),
     Rule("tilt", tilt.check, k=2, n=3),
-    Rule("support", support.check, k=3, n=5),
+    Rule("support", support.check, k=16, n=18),
     Rule("fall", fall.check, k=3, n=5),
     Rule("temperature", temperature.check, k=2, n=3),
     Rule("battery", battery.check, k=3, n=5),

@@ -2,6 +2,10 @@
 
 xi = c + v sqrt(z / g) (linear inverted pendulum: Pratt et al. 2006, "Capture point: a step toward humanoid push
 recovery"). The twin computes it; without a fresh twin this rule is silent and `staleness` speaks.
+
+A robot that catches itself unloads a foot for a moment, and the polygon is that of the other one: the margin dips by
+centimetres for up to 0.14 s. In a fall xi runs away with the time constant sqrt(z / g), 0.25 s on a G1. So the rule
+counts what lasts for two thirds of that (16 of 18 ticks in `RULES`).
 """
 
 from __future__ import annotations
