@@ -1,9 +1,7 @@
 """Condition of each actuator: robust trends of friction, tracking error and temperature, and where they lead.
 
-The slope is the median of the slopes between all pairs of points, its interval from the rank order (Theil 1950; Sen,
-"Estimates of the regression coefficient based on Kendall's tau", JASA 63, 1968). The time to the threshold is a
-straight line's: nothing is known here of how actuators die, so no remaining life is claimed, and without a clear trend
-it is unknown (NaN).
+The time to the threshold is a straight line's (theil_sen.py): nothing is known here of how actuators die, so no
+remaining life is claimed, and without a clear trend it is unknown (NaN).
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ import numpy as np
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.types import ActuatorHealth
+from twin_nodes.core.theil_sen import theil_sen
 
 KINDS = ("friction", "tracking", "temperature")
 #: Points that a trend is made of, at least and at most; when full, every second one goes and the distance doubles.
@@ -47,9 +46,7 @@ def time_to(times: Array, values: Array, threshold: float) -> Prediction:
     unknown = Prediction(NAN, NAN, NAN)
     if len(times) < LEAST or not bool(np.isfinite(values).all()):
         return unknown
-    from scipy.stats import theilslopes  # seconds of imports that a start need not wait for
-
-    slope, intercept, low, high = theilslopes(values, times, CONFIDENCE)
+    slope, intercept, low, high = theil_sen(times, values, CONFIDENCE)
     now = float(intercept + slope * times[-1])
     if now >= threshold:
         return Prediction(0.0, 0.0, 0.0)
