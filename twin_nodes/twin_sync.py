@@ -20,12 +20,12 @@ from humanoid_ros.polled import Polled
 from humanoid_ros.realtime import PREFERRED
 from twin_nodes.core.prediction import as_prediction
 from twin_nodes.core.preview import chunk_problem
-from twin_nodes.core.shedding import Shedding
+from twin_nodes.core.shedding import LATE_NS, Shedding
 from twin_nodes.core.start import start_of
 from twin_nodes.core.twin import TwinCore
 from twin_nodes.params import TwinParams
 
-PERIOD_S = 0.01
+PERIOD_S, LOOK_NS = 0.01, 100 * MS
 GHOST_EACH = 2
 #: Commands that may wait while this node is busy. Each tells what the drives did; the table's newest one would not do.
 COMMANDS = 16
@@ -36,7 +36,8 @@ NO_STATE = "NO_STATE: no measurement came yet; is sensor_ingest running?"
 
 
 class TwinSync(HumanoidNode):
-    """Converts, asks the cores, publishes. Measurements come in a thread of their own; chunks and services share it."""
+    """Converts, asks the cores, publishes. Measurements, and looks ahead between them, have a thread of their own;
+    chunks and services come in the executor's. Two that work at once would take the interpreter from one another."""
 
     def __init__(self) -> None:
         super().__init__("twin_sync")
@@ -50,7 +51,8 @@ class TwinSync(HumanoidNode):
         self.core = TwinCore(self.robot, p.core())
         self.predictor, self.shedding = p.predictor(self.robot), Shedding(p.preview_share)
         self._lock = threading.Lock()
-        self._next_ns = 0
+        self._looking = threading.Lock()  # one look at a time
+        self._next_ns = self._look_ns = 0
         self._heard_ns = time.monotonic_ns()
         self._silence_ns = round(p.stale_ms * MS)
         self._resets = 0
@@ -63,7 +65,6 @@ class TwinSync(HumanoidNode):
         self.create_service(WhatIf, "twin/what_if", self._what_if)
         self.create_service(Snapshot, "twin/snapshot", self._snapshot)
         self.create_service(Calibrate, "twin/calibrate", self._calibrate)
-        self.steady_timer(0.1, self._predict)
         self.steady_timer(1.0, self._tell_health)
         self.own_loop(self._step)
         self.diagnostics(self._report)
@@ -83,6 +84,14 @@ class TwinSync(HumanoidNode):
         if mono_ns - self._heard_ns > self._silence_ns and mono_ns >= self._next_ns:
             self._next_ns = mono_ns + round(PERIOD_S * NS)
             self._on_silence(mono_ns)
+        # Right after a measurement there is most time before the next one.
+        fits = bool(states) or mono_ns - self._heard_ns > LATE_NS
+        if fits and mono_ns >= self._look_ns and self._looking.acquire(blocking=False):
+            self._look_ns = max(self._look_ns + LOOK_NS, mono_ns)
+            try:
+                self._predict()
+            finally:
+                self._looking.release()
 
     def _due(self, data: bytes) -> bool:
         """Whether the core would use it; decided by the stamp before anything else is read."""
@@ -126,7 +135,7 @@ class TwinSync(HumanoidNode):
             self.get_logger().warning(f"vla/action_chunk refused: {self.predictor.refusals.last}")
 
     def _predict(self) -> None:
-        """Ten times a second; the first thing that is left out when the machine is loaded."""
+        """Ten times a second, after a measurement; the first thing that is left out when the machine is loaded."""
         begun_ns, spent_ns = time.monotonic_ns(), time.thread_time_ns()
         for permit in self._permits.read():
             self.predictor.on_permit(permit.scale)
@@ -140,7 +149,6 @@ class TwinSync(HumanoidNode):
                                               f"{self.shedding.left_out.last}")
                 return
             chunk = self.predictor.pending(start.stamp_ns)
-        # Only this thread looks ahead; measurements go on meanwhile.
         look = self.predictor.look(start, chunk)
         with self._lock:
             prediction = self.predictor.expect(look, chunk, start)
@@ -158,7 +166,8 @@ class TwinSync(HumanoidNode):
             start = start_of(self.core)
         if not code and start is not None:
             chunk = chunk if chunk.stamp_ns else replace(chunk, stamp_ns=start.stamp_ns)
-            look = self.predictor.look(start, chunk, horizon)
+            with self._looking:
+                look = self.predictor.look(start, chunk, horizon)
             response.prediction = to_msg(as_prediction(look, start.stamp_ns, chunk.seq, horizon))
             response.time, response.trajectory = doubles(look.time), doubles(look.trajectory)
         response.ok = not code and start is not None
