@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,9 +20,9 @@ from humanoid_core.robot import RobotError, load_robot
 from humanoid_core.robot_model import CameraSpec, RobotModel
 from humanoid_core.timing import MS, NS, Metronome
 from humanoid_core.topics import TOPICS
-from humanoid_core.types import JointCommand, RobotMode
+from humanoid_core.types import JointCommand
 from humanoid_ros.convert import stamped, to_msg, xyz
-from humanoid_ros.inbox import Inbox, Letter
+from humanoid_ros.inbox import Inbox
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
 from humanoid_ros.realtime import PREFERRED
@@ -79,7 +78,6 @@ class SimRobot(HumanoidNode):
         self._camera = self._open_camera()
         self._commands = Inbox(self, "robot/joint_command", depth=4)
         self._modes = Inbox(self, "robot/mode", depth=4)
-        self._asked: deque[Letter] = deque()
         self.create_service(Push, "sim/push", self._on_push)
         self.create_service(SetFault, "sim/set_fault", self._on_fault)
         self.diagnostics(self._report)
@@ -107,14 +105,11 @@ class SimRobot(HumanoidNode):
     # --- the physics' thread
 
     def _run_paced(self, now_ns: int, loop: Metronome) -> None:
-        """Ticks that are made up for hear what had come when they should have been: a robot's own controller is not
-        late because this process is."""
-        self._hear(now_ns)
-        due, offset_ns = self._pace.due(loop), self._clock_offset_ns()
+        self._read(now_ns)
+        due = self._pace.due(loop)
+        newest = loop.next_ns - loop.period_ns + self._clock_offset_ns()  # ROS time when this tick should have been
         for k in range(due):
-            at_ns = loop.next_ns - (due - k) * loop.period_ns
-            self._obey(at_ns)
-            self._advance(self._stamps.next(at_ns + offset_ns))
+            self._advance(self._stamps.next(newest - (due - 1 - k) * loop.period_ns))
         self._pace.measure(now_ns, self.plant.time_ns)
 
     def _clock_offset_ns(self) -> int:
@@ -131,31 +126,25 @@ class SimRobot(HumanoidNode):
         """As fast as possible, in slices of one period so that the node can end."""
         self._pace.measure(now_ns, self.plant.time_ns)
         while time.monotonic_ns() < now_ns + 4 * MS:
-            mono_ns = time.monotonic_ns()
-            self._hear(mono_ns)
-            self._obey(mono_ns)
+            self._read(time.monotonic_ns())
             self._advance(0)
 
-    def _hear(self, now_ns: int) -> None:
-        """What was asked of the robot since the last look, by arrival; modes before commands of the same moment."""
-        letters = [*self._modes.take(now_ns), *self._commands.take(now_ns)]
-        self._asked.extend(sorted(letters, key=lambda letter: letter.arrival_ns))
-
-    def _obey(self, until_ns: int) -> None:
-        """Do what was asked until then (monotonic)."""
-        while self._asked and self._asked[0].arrival_ns <= until_ns:
-            letter = self._asked.popleft()
-            order = letter.open()
-            if isinstance(order, JointCommand):
-                self._on_command(order)
-            elif isinstance(order, RobotMode):
+    def _read(self, now_ns: int) -> None:
+        """What was asked of the robot since the last tick."""
+        for order in (letter.open() for letter in self._modes.take(now_ns)):
+            if order is None:
+                self._unreadable("robot/mode", "no such mode")
+            else:
                 with self._lock:
                     self.plant.set_mode(order.mode, order.reason)
+        for command in (letter.open() for letter in self._commands.take(now_ns)):
+            if command is None:
+                self._unreadable("robot/joint_command", "cannot be read")
             else:
-                self._unreadable(letter.kind.__name__)
+                self._on_command(command)
 
-    def _unreadable(self, kind: str) -> None:
-        self.refused.refuse("OUT_OF_RANGE", f"a {kind} that cannot be read, or holds no such mode")
+    def _unreadable(self, topic: str, why: str) -> None:
+        self.refused.refuse("OUT_OF_RANGE", f"{topic}: {why}")
         self.get_logger().warning(f"refused {self.refused.last}", throttle_duration_sec=2.0)
 
     def _advance(self, stamp_ns: int) -> None:
