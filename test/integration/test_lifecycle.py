@@ -211,7 +211,7 @@ def test_a_slow_node_holds_up_nobody_before_it(graph: Any) -> None:
                           policy={"after": ["monitor"], "parameters": {"slow": 12.0}})
     seen: list[str] = []
     until(supervisor, seen, "gate is active", "monitor is active")
-    assert supervisor.waiting() == ["policy is being configured"], seen
+    wait_for(lambda: supervisor.waiting() == ["policy is being configured"], 10.0, "the slow policy to be waited for")
     until(supervisor, seen, "policy is active")
 
 
