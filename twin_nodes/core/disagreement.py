@@ -47,4 +47,3 @@ class Disagreement:
 
     def clear(self) -> None:
         self._since_ns, self._mean = None, [None, None]
-
