@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from humanoid_bench.command_way import CommandWay
 from humanoid_bench.reach import RandomReach
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import MS, NS
@@ -34,13 +35,16 @@ class Reaching:
     """One seeded run; the same seed, the same bytes."""
 
     def __init__(self, robot: RobotModel, seed: int, sensors: SensorParams = BENCH_SENSORS, *,
-                 change: Callable[[Plant], None] | None = None) -> None:
-        """``change``: what to alter in the plant before it settles, e.g. its joints' friction."""
-        self.robot = robot
+                 change: Callable[[Plant], None] | None = None, speed: float = TOP_SPEED,
+                 jitter: float = 0.0) -> None:
+        """``change``: what to alter in the plant before it settles, e.g. its joints' friction; ``speed``: the greatest
+        of a move, rad/s; ``jitter``: commands act up to so much later, s."""
+        self.robot, self._speed = robot, speed
         self.plant = Plant(robot, PlantParams(objects="", seed=seed, settle=False))
         if change is not None:
             change(self.plant)
         self.plant.step(round(2.0 / self.plant.params.dt))
+        self.way = CommandWay(self.plant, jitter=jitter, seed=seed)
         self.faults = FaultBoard(robot, topics_of(robot), seed)
         self.sensors = Sensors(self.plant, self.faults, replace(sensors, seed=seed))
         self._offset_ns = START_NS - self.plant.time_ns
@@ -75,12 +79,12 @@ class Reaching:
     def _step(self) -> None:
         if self._ticks % 2 == 0:
             command = self._command()
-            self.plant.command(command)
+            self.way.command(command)
             self.on_command(command, self.now_ns)
         self._ticks += 1
         self.faults.expire(self.plant.time_ns)
         self.faults.drive(self.plant.motors, TICK_NS / NS)
-        self.plant.step(TICK_NS // self.plant.dt_ns)
+        self.way.step(TICK_NS // self.plant.dt_ns)
         for topic, sample in self.sensors.tick(self.plant.time_ns, self.now_ns):
             state = self.ingest.on_sample(topic, sample, self.now_ns).state
             if state is not None:
@@ -92,7 +96,7 @@ class Reaching:
         if t > self._length + PAUSE:
             self._from, self._begin, t = self._to, self.now_ns, 0.0
             self._to = self._where.target(self._from)
-            self._length = max(JERK_PEAK * float(np.abs(self._to - self._from).max()) / TOP_SPEED, 0.3)
+            self._length = max(JERK_PEAK * float(np.abs(self._to - self._from).max()) / self._speed, 0.3)
         u = min(t / self._length, 1.0) if self._length else 1.0
         way: Array = self._to - self._from
         share = u * u * u * (10.0 - 15.0 * u + 6.0 * u * u)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humanoid_bench.reaching import BENCH_SENSORS, Reaching
+from humanoid_bench.reaching import BENCH_SENSORS, TOP_SPEED, Reaching
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.types import JointCommand, RobotState
@@ -112,11 +112,13 @@ def fault_figures(robot: RobotModel, seeds: Iterable[int]) -> FaultFigures:
     return FaultFigures(float(np.mean([t.right for t in trials])), isolated, delay, trials)
 
 
-def false_alarms(robot: RobotModel, seeds: Iterable[int], seconds: float) -> list[tuple[int, float, str]]:
-    """What is named on a sound robot that reaches for so long per seed: (seed, s since its start, reason)."""
+def false_alarms(robot: RobotModel, seeds: Iterable[int], seconds: float, speed: float = TOP_SPEED,
+                 jitter: float = 0.0) -> list[tuple[int, float, str]]:
+    """What is named on a sound robot that reaches for so long per seed: (seed, s since its start, reason); ``speed``
+    and ``jitter`` as of ``Reaching``."""
     found: list[tuple[int, float, str]] = []
     for seed in seeds:
-        world = Reaching(robot, seed)
+        world = Reaching(robot, seed, speed=speed, jitter=jitter)
         watcher = Watcher(robot, world)
         begin = world.now_ns
         world.run(seconds)

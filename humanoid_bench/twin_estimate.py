@@ -19,7 +19,6 @@ from humanoid_bench.reaching import BENCH_SENSORS, Reaching
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.types import RobotState
-from sim_nodes.core.plant import Plant
 from sim_nodes.core.sensors import SensorParams
 from twin_nodes.core.base import Attitude
 from twin_nodes.core.turning import matrix
@@ -151,25 +150,6 @@ def base_figures(robot: RobotModel, seeds: Iterable[int], seconds: float = 10.0,
             "base_velocity_rmse": (_rms(np.array(speed)), len(speed))}
 
 
-class _Slow:
-    """The way of commands to a plant takes ``delay`` s longer."""
-
-    def __init__(self, plant: Plant, delay: float) -> None:
-        self.delay = delay
-        self._take, self._step, self._plant = plant.command, plant.step, plant
-        self._way: deque[tuple[int, object]] = deque()
-        plant.command, plant.step = self.command, self.step  # type: ignore[method-assign, assignment]
-
-    def command(self, command: object) -> str:
-        self._way.append((self._plant.time_ns + round(self.delay * NS), command))
-        return ""
-
-    def step(self, count: int = 1) -> None:
-        while self._way and self._way[0][0] <= self._plant.time_ns:
-            self._take(self._way.popleft()[1])  # type: ignore[arg-type]
-        self._step(count)
-
-
 def delay_figures(robot: RobotModel, seeds: Iterable[int], step: float = 0.015) -> Figures:
     """Error of the estimated delays in ms, of the joint samples (20 +- 8 ms) and of the commands (10 ms), the worse of
     the two: 5 s after the start (delay_error_ms), and 3 s after both grew by ``step`` s (delay_step_error_ms)."""
@@ -177,11 +157,10 @@ def delay_figures(robot: RobotModel, seeds: Iterable[int], step: float = 0.015) 
     later: list[float] = []
     for seed in seeds:
         watch = _Watch(robot, seed)
-        slow = _Slow(watch.world.plant, 0.010)
         source = watch.world.sensors._sources["joint_states"]
         for extra, wait, into in ((0.0, 5.0, start), (step, 3.0, later)):
             source.delivery = replace(source.delivery, latency=0.012 + extra)
-            slow.delay = 0.010 + extra
+            watch.world.way.delay = 0.010 + extra
             watch.world.run(wait)
             found = dict(watch.core.state.source_delay) if watch.core.state is not None else {}
             # what arrives within a tick is handed over at its end: half a tick more on average

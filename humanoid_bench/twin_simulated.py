@@ -21,6 +21,8 @@ AIMS = {"position_rmse_ratio": 0.35, "velocity_rmse_ratio": 0.35, "nees_in_band"
 UNITS = {"_ms": "ms", "_mrad": "mrad", "_deg": "deg", "base_velocity_rmse": "m/s", "velocity_rmse": "rad/s"}
 #: Simulated length of one seed without a fault, s.
 CALM = 60.0
+#: Moves as fast as a wave, rad/s, of commands that act up to so much late, s.
+FAST, LATE = 2.5, 0.005
 
 Figures = dict[str, tuple[float, int]]
 
@@ -87,13 +89,20 @@ def faults(options: Options, progress: Progress) -> Measured:
 def alarms(options: Options, progress: Progress) -> Measured:
     robot, log = load_robot("g1"), Log(options.log)
     minutes = max(round(options.minutes or (1 if options.quick else 30)), 1)
-    found: list[Any] = []
+    usual: list[Any] = []
+    fast: list[Any] = []
+    quick = max(minutes // 3, 1)
     for seed in range(minutes):
-        found += log.once(f"calm/{seed}", lambda seed=seed: false_alarms(robot, [10_000 + seed], CALM))
-        progress((seed + 1) / minutes)
-    said = "; ".join(f"seed {seed}, {at:.1f} s: {reason}" for seed, at, reason in found[:10])
-    return Measured({"false_alarms": Figure(len(found), "", 0, minutes)}, {},
-                    f"{minutes} simulated minutes of a sound robot that reaches, a seed each; {SENSORS}"
+        usual += log.once(f"calm/{seed}", lambda seed=seed: false_alarms(robot, [10_000 + seed], CALM))
+        progress((seed + 1) / (minutes + quick))
+    for seed in range(quick):
+        fast += log.once(f"fast/{seed}", lambda seed=seed: false_alarms(robot, [20_000 + seed], CALM, FAST, LATE))
+        progress((minutes + seed + 1) / (minutes + quick))
+    said = "; ".join(f"seed {seed}, {at:.1f} s: {reason}" for seed, at, reason in (usual + fast)[:10])
+    return Measured({"false_alarms": Figure(len(usual), "", 0, minutes),
+                     "false_alarms_fast": Figure(len(fast), "", 0, quick)}, {},
+                    f"{minutes} simulated minutes of a sound robot that reaches, a seed each, and {quick} more with "
+                    f"moves up to {FAST:g} rad/s and commands that act 0 to {LATE * 1e3:g} ms late; {SENSORS}"
                     + (f"; {said}" if said else ""))
 
 

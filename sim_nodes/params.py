@@ -47,7 +47,7 @@ class SimParams:
     free_objects: bool = param(True, "things can be pushed")
     # A whole number of steps per tick gives evenly spaced samples; 2.5 ms balances as well as 2 ms.
     physics_step: float = param(0.0025, "step of the physics, a whole part of 5 ms", "s", low=0.0005, high=0.005)
-    command_timeout: float = param(0.045, "silence of robot/joint_command before HOLD", "s", low=0.005, high=10.0)
+    command_timeout: float = param(0.04, "silence of robot/joint_command before HOLD", "s", low=0.005, high=10.0)
     hold_time: float = param(5.0, "further silence before DAMP", "s", low=0.0, high=3600.0)
     camera: bool = param(True, "render the head camera")
     camera_rate: float = param(0.0, "pictures per second, 0: the robot file's", "Hz", low=0.0, high=60.0)

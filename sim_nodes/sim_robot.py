@@ -27,6 +27,7 @@ from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
 from humanoid_ros.realtime import PREFERRED
 from sim_nodes.camera_thread import CameraThread
+from sim_nodes.core.arrivals import Arrivals
 from sim_nodes.core.camera import Picture
 from sim_nodes.core.fault_list import nearest
 from sim_nodes.core.faults import FaultBoard, FaultError
@@ -65,6 +66,7 @@ class SimRobot(HumanoidNode):
         self.faults = FaultBoard(robot, topics, p.seed)
         self.sensors = Sensors(self.plant, self.faults, p.sensors())
         self.refused = Refusals()
+        self._arrivals = Arrivals()
         self._lock = threading.Lock()
         self._pace = Pace(TICK_NS)
         self._stamps = EvenStamps(TICK_NS)
@@ -83,6 +85,7 @@ class SimRobot(HumanoidNode):
         self.diagnostics(self._report)
         free_running = p.mode == "stepped" and p.speed == 0.0
         speed = p.speed if p.mode == "stepped" and p.speed > 0.0 else 1.0
+        self._step_ns = round(TICK_NS / speed) // self._steps  # on the monotonic clock
         self._loop = self.steady_loop(NS / TICK_NS * speed, self._run_free if free_running else self._run_paced)
 
     def _open_camera(self) -> CameraThread | None:
@@ -109,7 +112,8 @@ class SimRobot(HumanoidNode):
         due = self._pace.due(loop)
         newest = loop.next_ns - loop.period_ns + self._clock_offset_ns()  # ROS time when this tick should have been
         for k in range(due):
-            self._advance(self._stamps.next(newest - (due - 1 - k) * loop.period_ns))
+            behind = (due - 1 - k) * loop.period_ns
+            self._advance(self._stamps.next(newest - behind), loop.next_ns - 2 * loop.period_ns - behind)
         self._pace.measure(now_ns, self.plant.time_ns)
 
     def _clock_offset_ns(self) -> int:
@@ -127,7 +131,7 @@ class SimRobot(HumanoidNode):
         self._pace.measure(now_ns, self.plant.time_ns)
         while time.monotonic_ns() < now_ns + 4 * MS:
             self._read(time.monotonic_ns())
-            self._advance(0)
+            self._advance(0, time.monotonic_ns())
 
     def _read(self, now_ns: int) -> None:
         """What was asked of the robot since the last tick."""
@@ -137,25 +141,30 @@ class SimRobot(HumanoidNode):
             else:
                 with self._lock:
                     self.plant.set_mode(order.mode, order.reason)
-        for command in (letter.open() for letter in self._commands.take(now_ns)):
+        for letter in self._commands.take(now_ns):
+            command = letter.open()
             if command is None:
                 self._unreadable("robot/joint_command", "cannot be read")
             else:
-                self._on_command(command)
+                self._arrivals.add(letter.arrival_ns, command)
 
     def _unreadable(self, topic: str, why: str) -> None:
         self.refused.refuse("OUT_OF_RANGE", f"{topic}: {why}")
         self.get_logger().warning(f"refused {self.refused.last}", throttle_duration_sec=2.0)
 
-    def _advance(self, stamp_ns: int) -> None:
-        """One tick: physics, then what the sensors publish of it."""
+    def _advance(self, stamp_ns: int, begun_ns: int) -> None:
+        """One tick: the physics from ``begun_ns`` on, each step with the commands that had come when it began, then
+        what the sensors publish of it."""
         if self._camera is not None and self.params.mode == "stepped":
             self._camera.wait(1.0)  # every picture is taken, so that a run can be repeated
         plant = self.plant
         with self._lock:
             self.faults.expire(plant.time_ns)
             self.faults.drive(plant.motors, TICK_NS / NS)
-            plant.step(self._steps)
+            for k in range(self._steps):
+                for command in self._arrivals.until(begun_ns + k * self._step_ns):
+                    self._on_command(command)
+                plant.step()
             now_ns = plant.time_ns
             if self.params.own_clock:
                 stamp_ns = now_ns + CLOCK_START
@@ -185,9 +194,7 @@ class SimRobot(HumanoidNode):
                 self.publisher(INFO).publish(self._info)
 
     def _on_command(self, command: JointCommand) -> None:
-        with self._lock:
-            code = self.plant.command(command)
-        if code:
+        if self.plant.command(command):
             self.get_logger().warning(f"command refused: {self.plant.refused.last}", throttle_duration_sec=2.0)
 
     # --- the camera's thread

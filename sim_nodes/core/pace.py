@@ -5,7 +5,7 @@ from __future__ import annotations
 from humanoid_core.timing import NS, Metronome
 
 #: After a short hold-up so many ticks are made up for at once; beyond that the simulation slips. Short of the
-#: 45 ms without a command after which the robot falls back.
+#: 40 ms without a command after which the robot falls back.
 CATCH_UP = 5
 
 

@@ -48,7 +48,7 @@ class PlantParams:
     free_objects: bool = True
     seed: int = 0
     dt: float = 0.0025
-    command_timeout: float = 0.045
+    command_timeout: float = 0.04
     hold_time: float = 5.0
     settle: bool = True
     ambient: float = 25.0

@@ -77,9 +77,9 @@ def test_silence_leads_to_hold_then_damp_and_it_keeps_standing(plant: Plant) -> 
     for _ in range(60):
         plant.command(command())
         plant.step(4)
-    plant.step(13)
+    plant.step(12)
     assert plant.active == Mode.RUN
-    plant.step(2)
+    plant.step(1)
     assert (plant.active, plant.reason) == (Mode.HOLD, "NO_COMMAND")
     held = elbow(plant)
     plant.step(1600)

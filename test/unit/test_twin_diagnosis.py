@@ -14,6 +14,7 @@ from humanoid_bench.twin_diagnosis import BIAS, FAULTS, Watcher, fault_trial
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import RobotState
+from sim_nodes.core.sensors import SensorParams
 from twin_nodes.core.anomaly import Anomaly, Pace
 from twin_nodes.core.clock_watch import MANY, NORMAL, ClockWatch
 from twin_nodes.core.cusum import Cusum, nis_bounds, run_length, threshold
@@ -23,6 +24,7 @@ from twin_nodes.core.joint_dynamics import JointDynamics
 from twin_nodes.core.observer import MomentumObserver
 from twin_nodes.core.residuals import Residual
 from twin_nodes.core.slow_fit import fit
+from twin_nodes.core.twin import TwinCore
 from twin_nodes.core.watches import EncoderWatch
 
 ROBOT = load_robot("g1")
@@ -205,6 +207,26 @@ def test_what_lasts_goes_through_every_state_in_order() -> None:
 def test_a_fault_is_named_with_its_cause_within_a_second(fault: str) -> None:
     trial = fault_trial(ROBOT, fault, 1)
     assert trial.right, trial
+
+
+@pytest.mark.parametrize(("jitter", "seed"), [(0.0, 3), (0.005, 3), (0.005, 4)])
+def test_a_fast_move_of_a_sound_robot_is_no_anomaly_though_commands_come_late(jitter: float, seed: int) -> None:
+    """As fast as a wave, with commands that act 0 to 5 ms after they were sent: neither joint nor sensor is blamed."""
+    world = Reaching(ROBOT, seed, SensorParams(), speed=2.5, jitter=jitter)
+    core, said, fastest = TwinCore(ROBOT), set(), 0.0
+
+    def hear(state: RobotState, now_ns: int) -> None:
+        nonlocal fastest
+        twin = core.on_state(state, now_ns)
+        if twin is not None:
+            said.update(twin.anomalies)
+            fastest = max(fastest, float(np.abs(twin.velocity).max()))
+
+    world.on_state = hear
+    world.on_command = lambda command, now_ns: core.on_command(command) and None
+    world.run(15.0)
+    assert fastest > 2.0
+    assert not said
 
 
 def test_a_wrong_encoder_is_corrected_only_on_request_and_the_correction_can_be_taken_back() -> None:

@@ -12,9 +12,14 @@ midpoint rule (explicit ones blow up with stiff drives on light links, implicit 
 
     dv = h (M + h D / 2 + h^2 K / 4)^-1 (torque at q + h v / 2 and v),  v' = v + dv,  q' = q + h (v + dv / 2)
 
+When exactly a command begins to act is known to ``command_jitter`` only. A set-point that moves at v* and comes dt late
+leaves the torque kp v* dt off for the time T of one command, a push of kp v* T dt: a random walk of the velocity,
+(kp v* sigma)^2 T / M^2 a second.
+
 Covariance goes through the same step with each joint's own inertia and is corrected in
 Joseph form (Bar-Shalom, Li, Kirubarajan 2001, ch. 5); a measurement beyond the gate on its squared Mahalanobis
-distance is kept out, and one that stays out for ``relock`` is believed after all.
+distance is kept out, and one that stays out for ``relock`` is believed after all. A foot that lands stops its leg at
+once: a velocity there that nothing foretold, of a joint that is where it should be, widens the belief instead.
 """
 
 from __future__ import annotations
@@ -52,13 +57,17 @@ class EstimatorConfig:
     """SI units; ``*_rate`` are random walks: standard deviation after 1 s.
 
     acceleration_density: unmodelled acceleration of a joint, as white noise, rad/s^2 per root hertz;
-    disturbance_rate: in shares of the joint's torque limit; reaction_rate: rad/s^2 of a leg that stands.
+    command_jitter: by how much the moments at which commands begin to act vary, s, of commands every
+    ``command_period`` s; disturbance_rate: in shares of the joint's torque limit; reaction_rate: rad/s^2 of a leg that
+    stands.
     """
 
     position_noise: float = 5e-4
     velocity_noise: float = 2e-2
     effort_noise: float = 0.05
     acceleration_density: float = 0.12
+    command_jitter: float = 2e-3
+    command_period: float = 0.01
     disturbance_rate: float = 0.02
     reaction_rate: float = 3.0
     gate: float = 25.0
@@ -235,6 +244,11 @@ class JointEstimator:
         y_v = m.velocity - x[:, 1]
         s_v = cov[:, 1, 1] + self._noise[1]
         nis_v = y_v * y_v / s_v
+        landed = take & m.standing & (nis_v > self.config.gate) & (np.abs(y_v) <= self.robot.velocity)
+        if landed.any():
+            cov[:, 1, 1] += np.where(landed, y_v * y_v, 0.0)
+            s_v = cov[:, 1, 1] + self._noise[1]
+            nis_v = y_v * y_v / s_v
         take_v = m.usable & (nis_v <= self.config.gate)
         x, cov = self._update(x, cov, 1, y_v, s_v, take_v)
         gated = m.usable & ~(take & take_v)
@@ -341,17 +355,18 @@ class _Step:
 
     def linear(self) -> tuple[Array, Array]:
         """(F, Q) of each joint by itself, (n, 3, 3)."""
-        h, m, o = self.h, self.give, self.owner
+        h, m, o, c_ = self.h, self.give, self.owner, self.owner.config
         k, c = self._kp, self._kd + self._damp
         g = h * m / (1.0 + 0.5 * h * c * m + 0.25 * h * h * k * m)
         f = np.zeros((len(m), 3, 3))
         f[:, 1, 0], f[:, 1, 1], f[:, 1, 2] = -g * k, 1.0 - g * (0.5 * h * k + c), g
         f[:, 0, 0], f[:, 0, 1], f[:, 0, 2] = 1.0 - 0.5 * h * g * k, 0.5 * h * (1.0 + f[:, 1, 1]), 0.5 * h * g
         f[:, 2, 2] = 1.0
-        told = (self._tight - self._on) * (h * o.config.effort_noise) ** 2
+        told = (self._tight - self._on) * (h * c_.effort_noise) ** 2
+        told += h * c_.command_period * (k * self.drive.velocity * c_.command_jitter) ** 2
         white = (g / h) ** 2 * (h * o._white / m**2 + told)
         noise = np.zeros((len(m), 3, 3))
         noise[:, 1, 1], noise[:, 0, 0] = white, 0.25 * h * h * white
         noise[:, 0, 1] = noise[:, 1, 0] = 0.5 * h * white
-        noise[:, 2, 2] = h * np.where(self.loose, (o.config.reaction_rate / m) ** 2, o._drift_var)
+        noise[:, 2, 2] = h * np.where(self.loose, (c_.reaction_rate / m) ** 2, o._drift_var)
         return f, noise

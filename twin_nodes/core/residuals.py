@@ -26,6 +26,8 @@ from twin_nodes.core.observer import Friction, MomentumObserver
 GAP = 0.1
 #: A drive's torque rests on what it measured half of its own step earlier (400 Hz), s.
 DRIVE_DELAY = 0.00125
+#: When a command begins to act, the reports that tell of it are off by this, s: half of one, or the jitter of its way.
+COMMAND_JITTER = 0.004
 #: Reported velocities are instants of a motion that ripples with the commands: their mean error over this time, s, is
 #: taken from the positions.
 RIPPLE = 0.1
@@ -135,7 +137,8 @@ class Residuals:
         else:
             law = asked + self._carries * motion.own
         given = np.where(use & (np.abs(law) < self.robot.effort), now.measured_effort - law, np.nan)
-        return given, np.sqrt((drive.kp * sq) ** 2 + (drive.kd * sv) ** 2 + st**2)
+        late = drive.kp * drive.velocity * COMMAND_JITTER
+        return given, np.sqrt((drive.kp * sq) ** 2 + (drive.kd * sv) ** 2 + st**2 + late**2)
 
 
 def gravity_of(state: RobotState) -> Array:

@@ -1,0 +1,42 @@
+"""Commands act in the order of their arrival, and never before it."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from humanoid_core.types import JointCommand
+from sim_nodes.core.arrivals import MOST, Arrivals
+
+
+def command(seq: int) -> JointCommand:
+    return JointCommand(1, seq, 1, "test", ("left_elbow_joint",), np.zeros(1))
+
+
+@given(st.lists(st.integers(0, 100), max_size=40), st.lists(st.integers(0, 110), max_size=10))
+def test_each_command_acts_once_in_its_turn_and_not_before_it_came(came: list[int], looks: list[int]) -> None:
+    arrivals, given_ = Arrivals(), []
+    for seq, at in enumerate(came):
+        arrivals.add(at, command(seq))
+    for look in [*sorted(looks), 110]:
+        now = [c.seq for c in arrivals.until(look)]
+        assert all(came[seq] <= look for seq in now)
+        given_ += now
+        assert [seq for seq, at in enumerate(came) if at <= look and seq not in given_] == []
+    assert given_ == sorted(range(len(came)), key=lambda seq: came[seq])
+
+
+def test_a_late_letter_is_put_before_those_that_came_after_it() -> None:
+    arrivals = Arrivals()
+    arrivals.add(20, command(2))
+    arrivals.add(10, command(1))
+    assert [c.seq for c in arrivals.until(15)] == [1]
+    assert [c.seq for c in arrivals.until(20)] == [2]
+
+
+def test_a_robot_without_time_keeps_the_newest_commands() -> None:
+    arrivals = Arrivals()
+    for seq in range(MOST + 10):
+        arrivals.add(seq, command(seq))
+    assert [c.seq for c in arrivals.until(10_000)] == list(range(10, MOST + 10))
