@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 
 from humanoid_bench.faults import ROWS
 from humanoid_bench.faults.judge import Answer
+from humanoid_bench.faults.row import Heard
 from humanoid_bench.measured import Measured, Options, Progress, percentiles
 from humanoid_cli.figures import Figure
 from humanoid_cli.inject_all import play
@@ -65,18 +66,17 @@ def _again(world: GraphWorld, id: str) -> Answer | None:
         begin_ns = world.now_ns()
         answer = play(world, ROWS[id], world.robot)
         world.recover()
-        if _heard_in_time(world, begin_ns):
+        commands = [h for h in world.heard["robot/joint_command"] if h.mono_ns >= begin_ns]
+        if heard_in_time(commands, world.ros_ns() - world.now_ns()):
             return answer
     return None
 
 
-def _heard_in_time(world: GraphWorld, begin_ns: int) -> bool:
+def heard_in_time(commands: Sequence[Heard], offset_ns: int) -> bool:
     """Whether commands came here, and soon after their stamps: what this process heard late or not at all, it cannot
-    time. The gate numbers what it publishes."""
-    offset_ns = world.ros_ns() - world.now_ns()
-    heard = [h for h in world.heard["robot/joint_command"] if h.mono_ns >= begin_ns]
-    late = any(h.mono_ns + offset_ns - h.value.stamp_ns > EARS_NS for h in heard)
-    return not late and all(b.value.seq - a.value.seq <= UNHEARD for a, b in pairwise(heard))
+    time. The gate numbers what it publishes. ``offset_ns``: ROS time minus monotonic time."""
+    late = any(h.mono_ns + offset_ns - h.value.stamp_ns > EARS_NS for h in commands)
+    return not late and all(b.value.seq - a.value.seq <= UNHEARD for a, b in pairwise(commands))
 
 
 def losses(options: Options, progress: Progress) -> Measured:

@@ -87,6 +87,35 @@ def test_the_twin_follows_looks_ahead_and_answers(start: Start, robot: FakeRobot
     assert answer.reason.startswith("EXCITATION")
 
 
+def test_a_question_and_a_look_ahead_at_once_do_not_mix(start: Start, robot: FakeRobot) -> None:
+    """Both roll out one copy of the model (the core refuses to be asked twice at once); each gets the future of its own
+    chunk."""
+    twins, predictions = robot.listen("twin/state"), robot.listen("twin/prediction")
+    start("sensor_ingest")
+    twin = start("twin_sync")
+    robot.start()
+    wait_for(lambda: [t for t in twins if t.status == TwinStatus.OK][50:], what="a twin in step")
+    elbow = robot.robot.index("left_elbow_joint")
+    limit = float(robot.robot.upper[elbow])
+    looked = 0
+    for _ in range(8):
+        before = len(predictions)
+        robot.send("vla/action_chunk", elbow_chunk(robot, limit + 0.3, time.time_ns()))
+        answer = robot.call("twin/what_if", WhatIf, WhatIf.Request(
+            chunk=to_msg(elbow_chunk(robot, 0.7, 0)), horizon=5.0))
+        assert answer.ok
+        path = np.array(answer.trajectory).reshape(len(answer.time), robot.robot.n)
+        steps = np.abs(np.diff(path, axis=0))
+        assert path[-1, elbow] == pytest.approx(0.7, abs=0.05)
+        assert float(steps.max()) < 0.2, "no jump from one future to the other"
+        assert from_msg(answer.prediction).first_violation_code == ""
+        wait_for(lambda n=before: len(predictions) > n + 1, what="looks ahead beside it")
+        looked += len([p for p in predictions[before:] if p.chunk_seq == 7])
+        assert all(p.first_violation_code == "" for p in predictions[before:])
+    assert looked > 4
+    assert "at once" not in twin.output
+
+
 def test_silence_is_said_and_ends(start: Start, robot: FakeRobot) -> None:
     twins: list[Any] = robot.listen("twin/state")
     start("sensor_ingest")

@@ -9,11 +9,15 @@ import pytest
 
 from humanoid_bench import safety_injections, safety_pushes
 from humanoid_bench.faults import ROWS
+from humanoid_bench.faults.row import Heard
 from humanoid_bench.front import reached
 from humanoid_bench.measured import Log, Options, percentiles
 from humanoid_bench.safety import BENCH
+from humanoid_bench.safety_loss import heard_in_time
 from humanoid_cli.figures import Figure
 from humanoid_cli.main import main
+from humanoid_core.timing import MS
+from humanoid_core.types import JointCommand
 
 
 def test_percentiles_carry_the_aim_beside_the_judged_one() -> None:
@@ -21,6 +25,22 @@ def test_percentiles_carry_the_aim_beside_the_judged_one() -> None:
     assert rows["core_p99_ms"] == Figure(0.99, "ms", 1.0, 1001)
     assert rows["core_p50_ms"] == Figure(0.5, "ms", None, 1001)
     assert set(rows) == {"core_p50_ms", "core_p99_ms", "core_p999_ms", "core_max_ms"}
+
+
+def test_a_trial_that_this_process_did_not_follow_is_known() -> None:
+    """Commands every 10 ms, heard 2 ms after their stamps: a few may be missed, a gap or a late one tells."""
+    offset_ns = 10**18
+
+    def heard(sent: list[int], late_ms: int = 0) -> list[Heard]:
+        return [Heard(k * 10 * MS + 2 * MS + late_ms * MS * (k == 7),
+                      JointCommand(offset_ns + k * 10 * MS, k, 1, "gate", ("elbow",), np.zeros(1))) for k in sent]
+
+    whole = list(range(1, 20))
+    assert heard_in_time(heard(whole), offset_ns)
+    assert heard_in_time(heard([k for k in whole if k not in (5, 6, 7)]), offset_ns)
+    assert not heard_in_time(heard([k for k in whole if k not in (5, 6, 7, 8)]), offset_ns)
+    assert not heard_in_time(heard(whole, late_ms=60), offset_ns)
+    assert heard_in_time(heard([10, 11, 1, 2]), offset_ns), "a gate that was started anew counts anew"
 
 
 def test_no_sample_is_no_reached_aim() -> None:

@@ -24,6 +24,7 @@ class Predictor:
         self.refusals = Refusals()
         self.scale = 1.0
         self.chunk: ActionChunk | None = None
+        self._looking = False
 
     def on_chunk(self, chunk: ActionChunk) -> str:
         """Take a chunk as the pending one; the reason code when it cannot be used."""
@@ -57,8 +58,15 @@ class Predictor:
         return chunk
 
     def look(self, start: Start, chunk: ActionChunk | None, horizon: float | None = None) -> Look:
-        """What a valid chunk would do."""
-        return self.preview.look(start, chunk, self.horizon if horizon is None else horizon, self.scale or 1.0)
+        """What a valid chunk would do. RuntimeError when another look is under way, in another thread: they would write
+        into the same copy of the model."""
+        if self._looking:
+            raise RuntimeError("two looks ahead at once")
+        self._looking = True
+        try:
+            return self.preview.look(start, chunk, self.horizon if horizon is None else horizon, self.scale or 1.0)
+        finally:
+            self._looking = False
 
     def expect(self, look: Look, chunk: ActionChunk | None, start: Start) -> TwinPrediction:
         """Remember the look for scoring, and put it into words."""
