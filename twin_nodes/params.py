@@ -39,6 +39,8 @@ class TwinParams:
     position_noise: float = param(0.0005, "standard deviation of a joint position sample", "rad", 0.0, 1.0)
     velocity_noise: float = param(0.02, "standard deviation of a joint velocity sample", "rad/s", 0.0, 10.0)
     effort_noise: float = param(0.05, "standard deviation of a joint torque sample", "N m", 0.0, 100.0)
+    command_jitter_ms: float = param(2.0, "by how much the moments at which commands begin to act vary, sigma", "ms",
+                                     0.0, 100.0)
     contact_share: float = param(0.05, "share of the robot's weight on a foot that counts as contact", "",
                                  0.001, 0.5)
     horizon: float = param(0.5, "how far a prediction looks ahead", "s", 0.05, 5.0)
@@ -52,7 +54,7 @@ class TwinParams:
     def core(self) -> TwinConfig:
         """What the twin's core takes of it."""
         return TwinConfig(self.stale_ms, self.position_noise, self.velocity_noise, self.effort_noise,
-                          self.contact_share)
+                          self.contact_share, command_jitter_ms=self.command_jitter_ms)
 
     def predictor(self, robot: RobotModel) -> Predictor:
         """What looks ahead; raises ``EnvironmentFileError``."""

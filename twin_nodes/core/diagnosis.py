@@ -44,13 +44,14 @@ RATE = 200.0
 
 @dataclass(frozen=True)
 class DiagnosisConfig:
-    """SI units. ``false_alarms``: how often per hour all watches together may cry wolf if noise were all there is;
-    ``weakness``: share of its torque that a weak motor gives, for which the watch is sharpest; ``gain`` of the momentum
-    observer in 1/s."""
+    """SI units. ``command_jitter``: by how much the moments at which commands begin to act vary; ``gain`` of the
+    momentum observer in 1/s; ``false_alarms``: how often per hour all watches together may cry wolf if noise were all there is;
+    ``weakness``: share of its torque that a weak motor gives, for which the watch is sharpest."""
 
     position_noise: float = 5e-4
     velocity_noise: float = 2e-2
     torque_noise: float = 5e-2
+    command_jitter: float = 2e-3
     gain: float = 20.0
     false_alarms: float = 0.1
     weakness: float = 0.7
@@ -75,7 +76,8 @@ class Diagnosis:
                  dynamics: JointDynamics | None = None) -> None:
         self.robot, self.config = robot, config or DiagnosisConfig()
         c = self.config
-        self.residuals = Residuals(robot, c.position_noise, c.velocity_noise, c.torque_noise, c.gain, dynamics)
+        self.residuals = Residuals(robot, c.position_noise, c.velocity_noise, c.torque_noise, c.gain, dynamics,
+                                   c.command_jitter)
         self.arms = Arms(robot, self.residuals.dynamics)
         self.revision = Revision.of(robot)
         self._waist = np.array(sorted(set(np.flatnonzero(self.residuals.seen).tolist())

@@ -26,8 +26,6 @@ from twin_nodes.core.observer import Friction, MomentumObserver
 GAP = 0.1
 #: A drive's torque rests on what it measured half of its own step earlier (400 Hz), s.
 DRIVE_DELAY = 0.00125
-#: When a command begins to act, the reports that tell of it are off by this, s: half of one, or the jitter of its way.
-COMMAND_JITTER = 0.004
 #: Reported velocities are instants of a motion that ripples with the commands: their mean error over this time, s, is
 #: taken from the positions.
 RIPPLE = 0.1
@@ -53,12 +51,14 @@ class Residual:
 
 class Residuals:
     """One update per estimate. ``gain``: bandwidth of the momentum observer, 1/s; ``dynamics`` may be shared with
-    whoever hands in the motion."""
+    whoever hands in the motion; ``command_jitter``: s, by how much the moments at which commands begin to act vary."""
 
     def __init__(self, robot: RobotModel, position_noise: float, velocity_noise: float, torque_noise: float,
-                 gain: float, dynamics: JointDynamics | None = None) -> None:
+                 gain: float, dynamics: JointDynamics | None = None, command_jitter: float = 0.0) -> None:
         self.robot, n = robot, robot.n
         self._noise = (position_noise, velocity_noise, torque_noise)
+        # A report is the mean of half the time of a command: one that comes late weighs double in it.
+        self._late = 2.0 * command_jitter
         self.dynamics = dynamics or JointDynamics(robot)
         source = robot.sources.get("joint_states")
         #: A torque is reported as its mean over this time, s, whether or not every report is used.
@@ -137,7 +137,7 @@ class Residuals:
         else:
             law = asked + self._carries * motion.own
         given = np.where(use & (np.abs(law) < self.robot.effort), now.measured_effort - law, np.nan)
-        late = drive.kp * drive.velocity * COMMAND_JITTER
+        late = drive.kp * drive.velocity * self._late
         return given, np.sqrt((drive.kp * sq) ** 2 + (drive.kd * sv) ** 2 + st**2 + late**2)
 
 

@@ -47,12 +47,15 @@ class TwinConfig:
     ring_ms: float = 500.0
     clock_reset_ms: float = 100.0
     cell_ms: float = 10.0
+    command_jitter_ms: float = 2.0
 
     def estimator(self) -> EstimatorConfig:
-        return EstimatorConfig(self.position_noise, self.velocity_noise, self.effort_noise)
+        return EstimatorConfig(self.position_noise, self.velocity_noise, self.effort_noise,
+                               command_jitter=self.command_jitter_ms / 1e3)
 
     def diagnosis(self) -> DiagnosisConfig:
-        return DiagnosisConfig(self.position_noise, self.velocity_noise, self.effort_noise)
+        return DiagnosisConfig(self.position_noise, self.velocity_noise, self.effort_noise,
+                               command_jitter=self.command_jitter_ms / 1e3)
 
 
 #: States closer together than this share of a cell, in one cell, are one too many.
