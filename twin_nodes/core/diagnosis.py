@@ -45,8 +45,8 @@ RATE = 200.0
 @dataclass(frozen=True)
 class DiagnosisConfig:
     """SI units. ``command_jitter``: by how much the moments at which commands begin to act vary; ``gain`` of the
-    momentum observer in 1/s; ``false_alarms``: how often per hour all watches together may cry wolf if noise were all there is;
-    ``weakness``: share of its torque that a weak motor gives, for which the watch is sharpest."""
+    momentum observer in 1/s; ``false_alarms``: how often per hour all watches together may cry wolf if noise were all
+    there is; ``weakness``: share of its torque that a weak motor gives, for which the watch is sharpest."""
 
     position_noise: float = 5e-4
     velocity_noise: float = 2e-2
