@@ -66,15 +66,17 @@ def _again(world: GraphWorld, id: str) -> Answer | None:
         begin_ns = world.now_ns()
         answer = play(world, ROWS[id], world.robot)
         world.recover()
-        commands = [h for h in world.heard["robot/joint_command"] if h.mono_ns >= begin_ns]
-        if heard_in_time(commands, world.ros_ns() - world.now_ns()):
+        if heard_in_time(world.heard["robot/joint_command"], begin_ns, world.ros_ns() - world.now_ns()):
             return answer
     return None
 
 
-def heard_in_time(commands: Sequence[Heard], offset_ns: int) -> bool:
-    """Whether commands came here, and soon after their stamps: what this process heard late or not at all, it cannot
-    time. The gate numbers what it publishes. ``offset_ns``: ROS time minus monotonic time."""
+def heard_in_time(commands: Sequence[Heard], begin_ns: int, offset_ns: int) -> bool:
+    """Whether the commands since ``begin_ns`` came here, and soon after their stamps: what this process heard late or
+    not at all, it cannot time. The gate numbers what it publishes; the last command before the beginning tells whether
+    the first ones after it are missing. ``offset_ns``: ROS time minus monotonic time."""
+    since = next((i for i, h in enumerate(commands) if h.mono_ns >= begin_ns), len(commands))
+    commands = commands[max(since - 1, 0):]
     late = any(h.mono_ns + offset_ns - h.value.stamp_ns > EARS_NS for h in commands)
     return not late and all(b.value.seq - a.value.seq <= UNHEARD for a, b in pairwise(commands))
 

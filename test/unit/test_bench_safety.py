@@ -36,11 +36,15 @@ def test_a_trial_that_this_process_did_not_follow_is_known() -> None:
                       JointCommand(offset_ns + k * 10 * MS, k, 1, "gate", ("elbow",), np.zeros(1))) for k in sent]
 
     whole = list(range(1, 20))
-    assert heard_in_time(heard(whole), offset_ns)
-    assert heard_in_time(heard([k for k in whole if k not in (5, 6, 7)]), offset_ns)
-    assert not heard_in_time(heard([k for k in whole if k not in (5, 6, 7, 8)]), offset_ns)
-    assert not heard_in_time(heard(whole, late_ms=60), offset_ns)
-    assert heard_in_time(heard([10, 11, 1, 2]), offset_ns), "a gate that was started anew counts anew"
+    def in_time(sent: list[int], begin: int = 1, late_ms: int = 0) -> bool:
+        return heard_in_time(heard(sent, late_ms), begin * 10 * MS, offset_ns)
+
+    assert in_time(whole)
+    assert in_time([k for k in whole if k not in (5, 6, 7)])
+    assert not in_time([k for k in whole if k not in (5, 6, 7, 8)])
+    assert not in_time([k for k in whole if k not in (5, 6, 7, 8)], begin=5), "deaf from the beginning"
+    assert in_time([k for k in whole if k not in (5, 6, 7, 8)], begin=10), "deaf before it only"
+    assert not in_time(whole, late_ms=60)
 
 
 def test_no_sample_is_no_reached_aim() -> None:
