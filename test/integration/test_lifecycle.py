@@ -208,10 +208,10 @@ def test_a_graph_comes_up_in_order_and_down_in_reverse(graph: Any) -> None:
 
 def test_a_slow_node_holds_up_nobody_before_it(graph: Any) -> None:
     supervisor, _ = graph(gate={}, monitor={"after": ["gate"]},
-                          policy={"after": ["monitor"], "parameters": {"slow": 12.0}})
+                          policy={"after": ["monitor"], "parameters": {"slow": 20.0}})
     seen: list[str] = []
     until(supervisor, seen, "gate is active", "monitor is active")
-    wait_for(lambda: supervisor.waiting() == ["policy is being configured"], 10.0, "the slow policy to be waited for")
+    wait_for(lambda: supervisor.waiting() == ["policy is being configured"], 20.0, "the slow policy to be waited for")
     until(supervisor, seen, "policy is active")
 
 

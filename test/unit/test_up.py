@@ -70,7 +70,9 @@ def test_lines_carry_their_node_and_ctrl_c_reaches_everyone(make: Make, lines: l
     wait_for(lambda: len(lines) == 2, what="both nodes ready")
     assert supervisor.poll() == []
     assert supervisor.stop() == []
-    assert sorted(lines[2:]) == [("a", "bye"), ("b", "bye")]
+    # On a slow machine the shell tells how its own child ended as well.
+    said = [line for line in lines[2:] if line[1] != "Terminated"]
+    assert sorted(said) == [("a", "bye"), ("b", "bye")]
     assert supervisor.pids() == {}
 
 
