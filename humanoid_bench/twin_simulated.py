@@ -91,17 +91,17 @@ def alarms(options: Options, progress: Progress) -> Measured:
     minutes = max(round(options.minutes or (1 if options.quick else 30)), 1)
     usual: list[Any] = []
     fast: list[Any] = []
-    quick = max(minutes // 3, 1)
+    few = max(minutes // 3, 1)
     for seed in range(minutes):
         usual += log.once(f"calm/{seed}", lambda seed=seed: false_alarms(robot, [10_000 + seed], CALM))
-        progress((seed + 1) / (minutes + quick))
-    for seed in range(quick):
+        progress((seed + 1) / (minutes + few))
+    for seed in range(few):
         fast += log.once(f"fast/{seed}", lambda seed=seed: false_alarms(robot, [20_000 + seed], CALM, FAST, LATE))
-        progress((minutes + seed + 1) / (minutes + quick))
+        progress((minutes + seed + 1) / (minutes + few))
     said = "; ".join(f"seed {seed}, {at:.1f} s: {reason}" for seed, at, reason in (usual + fast)[:10])
     return Measured({"false_alarms": Figure(len(usual), "", 0, minutes),
-                     "false_alarms_fast": Figure(len(fast), "", 0, quick)}, {},
-                    f"{minutes} simulated minutes of a sound robot that reaches, a seed each, and {quick} more with "
+                     "false_alarms_fast": Figure(len(fast), "", 0, few)}, {},
+                    f"{minutes} simulated minutes of a sound robot that reaches, a seed each, and {few} more with "
                     f"moves up to {FAST:g} rad/s and commands that act 0 to {LATE * 1e3:g} ms late; {SENSORS}"
                     + (f"; {said}" if said else ""))
 

@@ -20,7 +20,6 @@ from humanoid_core.robot import RobotError, load_robot
 from humanoid_core.robot_model import CameraSpec, RobotModel
 from humanoid_core.timing import MS, NS, Metronome
 from humanoid_core.topics import TOPICS
-from humanoid_core.types import JointCommand
 from humanoid_ros.convert import stamped, to_msg, xyz
 from humanoid_ros.inbox import Inbox
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
@@ -161,10 +160,10 @@ class SimRobot(HumanoidNode):
         with self._lock:
             self.faults.expire(plant.time_ns)
             self.faults.drive(plant.motors, TICK_NS / NS)
-            for k in range(self._steps):
-                for command in self._arrivals.until(begun_ns + k * self._step_ns):
-                    self._on_command(command)
-                plant.step()
+            refused = plant.refused.total
+            self._arrivals.run(plant, self._steps, begun_ns, self._step_ns)
+            if plant.refused.total > refused:
+                self.get_logger().warning(f"command refused: {plant.refused.last}", throttle_duration_sec=2.0)
             now_ns = plant.time_ns
             if self.params.own_clock:
                 stamp_ns = now_ns + CLOCK_START
@@ -192,10 +191,6 @@ class SimRobot(HumanoidNode):
             if topic == IMAGE:
                 self._info.header.stamp = message.header.stamp
                 self.publisher(INFO).publish(self._info)
-
-    def _on_command(self, command: JointCommand) -> None:
-        if self.plant.command(command):
-            self.get_logger().warning(f"command refused: {self.plant.refused.last}", throttle_duration_sec=2.0)
 
     # --- the camera's thread
 

@@ -10,6 +10,7 @@ from bisect import insort
 from operator import itemgetter
 
 from humanoid_core.types import JointCommand
+from sim_nodes.core.plant import Plant
 
 #: A reader that is not served for so many commands has lost the robot's time anyway; the newest ones count.
 MOST = 64
@@ -34,3 +35,10 @@ class Arrivals:
         given = [command for _, command in self._waiting[:ready]]
         del self._waiting[:ready]
         return given
+
+    def run(self, plant: Plant, steps: int, begun_ns: int, step_ns: int) -> None:
+        """Steps of the physics, the first of which began at ``begun_ns``; each with what had come when it began."""
+        for k in range(steps):
+            for command in self.until(begun_ns + k * step_ns):
+                plant.command(command)
+            plant.step()

@@ -6,8 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humanoid_core.types import JointCommand
+from humanoid_core.robot import load_robot
+from humanoid_core.types import JointCommand, Mode
 from sim_nodes.core.arrivals import MOST, Arrivals
+from sim_nodes.core.plant import Plant, PlantParams
 
 
 def command(seq: int) -> JointCommand:
@@ -40,3 +42,15 @@ def test_a_robot_without_time_keeps_the_newest_commands() -> None:
     for seq in range(MOST + 10):
         arrivals.add(seq, command(seq))
     assert [c.seq for c in arrivals.until(10_000)] == list(range(10, MOST + 10))
+
+
+def test_a_command_that_comes_in_the_middle_of_a_tick_acts_from_the_next_step_on() -> None:
+    """A robot that waits for its first command goes to RUN with it: not in the step that had begun before it came."""
+    plant = Plant(load_robot("g1"), PlantParams(objects="", settle=False))
+    plant.set_mode(Mode.RUN)
+    arrivals, dt = Arrivals(), plant.dt_ns
+    arrivals.add(1_000_000_000 + dt // 2, command(1))
+    arrivals.run(plant, 1, 1_000_000_000, dt)
+    assert plant.active == Mode.HOLD
+    arrivals.run(plant, 1, 1_000_000_000 + dt, dt)
+    assert plant.active == Mode.RUN

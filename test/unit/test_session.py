@@ -161,7 +161,7 @@ def test_doctor_tells_a_missing_library_from_a_broken_one(tmp_path: Path, monkey
     (tmp_path / "only_a_folder").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "libxyz" in module("broken_library", "w", "get it").how
-    for name in ("broken_library", "only_a_folder", "no_such_library", "no_such.library"):
+    for name in ("broken_library", "only_a_folder", "no_such_library", "no_such.module"):
         assert module(name, "why", "get it so").found == ""
     assert module("no_such_library", "why", "get it so").how == "get it so"
 
