@@ -43,6 +43,7 @@ class Watcher:
 
     def on_state(self, state: RobotState, now_ns: int) -> None:
         self.core.on_state(state, now_ns)
+        self.core.learn()
         said = self.core.diagnosed
         subjects = {reason_subject(a): a for a in said.anomalies} if said is not None else {}
         for subject in subjects.keys() - self._known:

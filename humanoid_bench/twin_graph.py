@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 
 from humanoid_bench.measured import Measured, Options, Progress
@@ -17,13 +20,15 @@ from humanoid_cli.session import own_domain
 from humanoid_cli.supervisor import Supervisor
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
-from humanoid_core.types import TwinStatus
+from humanoid_ros.head import stamp_ns
+from humanoid_ros.watcher import Watcher, own_context
 
 START = 90.0
 NOTE = ("the whole graph of the simulated robot with camera and policy, which waves again and again, started and ended "
-        "by the bench, {seconds:g} s; age: from a joint sample's stamp to the publication of the twin's state (the "
-        "sensor's own way is inside); preview_ms: wall time of a look ahead, the greatest p99 of the latest 100 in "
-        "twin_sync's diagnostics; preview_hz: messages on twin/prediction; the process that measures runs beside it")
+        "by the bench, {seconds:g} s; age: from a joint sample's stamp to the publication, by the middleware's stamp, "
+        "of the twin's state that knows it first (the sensor's own way and the twin's work are inside); preview_ms: "
+        "wall time of a look ahead, the greatest p99 of the latest 100 in twin_sync's diagnostics; preview_hz: "
+        "messages on twin/prediction; the process that measures runs beside it")
 
 
 def graph(options: Options, progress: Progress) -> Measured:
@@ -37,22 +42,21 @@ def graph(options: Options, progress: Progress) -> Measured:
             world.speaker.node.create_subscription(DiagnosticArray, "diagnostics", _listener(told), 10)
             if not world.bring_to_work(START):
                 raise RuntimeError(f"the graph did not come to work: {world.last('safety/status')}")
-            for topic in ("twin/state", "twin/prediction"):
-                world.listen(topic)
-            time.sleep(1.0)
-            begin = time.monotonic_ns()
-            _watch(world, seconds, progress)
+            with _watching() as heard:
+                time.sleep(1.0)
+                begin = time.monotonic_ns()
+                heard.open = True
+                _watch(world, seconds, progress)
+                heard.open = False
             span = (time.monotonic_ns() - begin) / NS
-            states = [h.value for h in world.heard["twin/state"] if h.mono_ns >= begin]
-            predictions = [h for h in world.heard["twin/prediction"] if h.mono_ns >= begin]
-    ages = [1e3 * s.latency for s in states if s.status == TwinStatus.OK]
-    gaps = np.diff([h.mono_ns for h in predictions]) / MS
+    ages, states, predictions = heard.ages, heard.states, heard.looks
+    gaps = np.diff(predictions) / MS
     last = told[-1] if told else {}
     lengths = {q: [float(t[f"look ms {q}"]) for t in told if f"look ms {q}" in t] for q in ("p50", "p99")}
     n = len(predictions)
     figures = {"age_p99_ms": Figure(_percentile(ages, 99), "ms", 5.0, len(ages)),
                "age_p50_ms": Figure(_percentile(ages, 50), "ms", None, len(ages)),
-               "twin_state_hz": Figure(len(states) / span, "Hz", None, len(states)),
+               "twin_state_hz": Figure(states / span, "Hz", None, states),
                "preview_ms": Figure(max(lengths["p99"], default=float("nan")), "ms", 15.0, n),
                "preview_p50_ms": Figure(_percentile(lengths["p50"], 50), "ms", None, n),
                "preview_hz": Figure(round(n / span, 2), "Hz", 10, n),
@@ -60,6 +64,42 @@ def graph(options: Options, progress: Progress) -> Measured:
                "preview_left_out": Figure(int(last.get("looks left out", 0)), "", None,
                                           int(last.get("looks ahead", 0)))}
     return Measured(figures, {"age_ms": ages}, NOTE.format(seconds=seconds))
+
+
+class _Heard:
+    """A sink of a Watcher: when the twin's messages were published, while ``open``. A state that says silence repeats
+    the stamp of the one before."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.states = 0
+        self.ages: list[float] = []  # ms
+        self.looks: list[int] = []  # ns
+        self._known_ns = 0
+
+    def write(self, topic: str, message_type: str, stamp_ns_: int, data: bytes) -> None:
+        if not self.open:
+            return
+        if topic == "twin/prediction":
+            self.looks.append(stamp_ns_)
+            return
+        self.states += 1
+        captured_ns = stamp_ns(data)
+        if captured_ns > self._known_ns:
+            self._known_ns = captured_ns
+            self.ages.append((stamp_ns_ - captured_ns) / MS)
+
+
+@contextmanager
+def _watching() -> Iterator[_Heard]:
+    heard, context = _Heard(), own_context()
+    watcher = Watcher(context, sink=heard, topics=("twin/state", "twin/prediction"))
+    watcher.start()
+    try:
+        yield heard
+    finally:
+        watcher.stop()
+        rclpy.shutdown(context=context)
 
 
 def _listener(told: list[dict[str, str]]) -> Any:

@@ -157,6 +157,7 @@ class _Twin:
             self._found.lost.append((live.stamp_ns, f"{STATE} that the twin used"))
             return
         again = self.stage.core.on_state(taken, now_ns)
+        self.stage.core.learn()
         if again is None:
             self._found.unpaired += 1
             return

@@ -137,6 +137,7 @@ class TwinStage:
         if self.core.resets.total != self._resets:
             self._resets = self.core.resets.total
             self.predictor.clear()
+        self.core.learn()
         self.predictor.on_estimate(twin.stamp_ns, twin.position)
         return self._said(twin)
 

@@ -114,6 +114,7 @@ class TwinSync(HumanoidNode):
                 self.get_logger().warning(self.core.resets.last)
             self.predictor.on_estimate(twin.stamp_ns, twin.position)
             self._publish(twin)
+            self.core.learn()
 
     def _publish(self, twin: TwinState) -> None:
         self.send("twin/state", twin)

@@ -45,6 +45,7 @@ def cores(count: int) -> dict[str, Figure]:
             if output.state is not None:
                 start = time.perf_counter()
                 twin.on_state(output.state, world.now + LATE)
+                twin.learn()
                 took["twin"].append(time.perf_counter() - start)
     assert twin.latest is not None
     for _ in range(100):

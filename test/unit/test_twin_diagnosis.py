@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from humanoid_bench.reaching import Reaching
 from humanoid_bench.twin_diagnosis import BIAS, FAULTS, Watcher, fault_trial
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
-from humanoid_core.types import RobotState
+from humanoid_core.types import JointCommand, RobotState
 from sim_nodes.core.sensors import SensorParams
 from twin_nodes.core.anomaly import Anomaly, Pace
 from twin_nodes.core.clock_watch import MANY, NORMAL, ClockWatch
@@ -267,7 +268,7 @@ def test_a_wrong_encoder_is_corrected_only_on_request_and_the_correction_can_be_
     assert not any(a.startswith("SENSOR") for a in core.state.anomalies)
     back = core.calibrate("rollback", True, world.now_ns)
     assert (back.ok, back.revision) == (True, 2)
-    assert not core.calibration.current.encoder_offset.any()
+    assert not core.learning.calibration.current.encoder_offset.any()
 
 
 def test_a_recording_tells_friction_and_load() -> None:
@@ -323,6 +324,30 @@ def test_a_clock_that_was_set_is_accepted_on_request() -> None:
     world.run(1.5)
     assert not core.diagnosed.anomalies
     assert "no encoder jumped" in core.calibrate("encoder_offsets", True, world.now_ns + later).reason
+
+
+def test_when_it_learns_changes_nothing() -> None:
+    """At once, as the node does when the state is out, or as late as possible: the same states, to the bit."""
+    heard: list[tuple[RobotState | JointCommand, int]] = []
+    world = Reaching(ROBOT, 5)
+    world.on_state = world.on_command = lambda what, now_ns: heard.append((what, now_ns))  # type: ignore[assignment]
+    world.run(3.0)
+    world.set_fault("encoder_bias", "left_elbow_joint", BIAS)
+    world.run(1.0)
+    at_once, late = TwinCore(ROBOT), TwinCore(ROBOT)
+    named = 0
+    for what, now_ns in heard:
+        if isinstance(what, JointCommand):
+            assert at_once.on_command(what) == late.on_command(what)
+            continue
+        one, other = at_once.on_state(what, now_ns), late.on_state(what, now_ns)
+        at_once.learn()
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            named += any(a.startswith("SENSOR left_elbow_joint") for a in one.anomalies)
+            for field in fields(one):
+                np.testing.assert_equal(getattr(one, field.name), getattr(other, field.name))
+    assert named > 10
 
 
 # --- health

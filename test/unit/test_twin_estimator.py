@@ -79,6 +79,7 @@ def test_samples_out_of_order_give_what_samples_in_order_give(heard: Heard, data
         if isinstance(value, RobotState):
             mixed.on_state(value, now_ns)
         else:
+            mixed.learn()
             mixed.command_delay.delay = float("nan")  # how long the way is, is learnt from arrivals: not compared
             mixed.on_command(value)
     assert mixed.refusals.total == straight.refusals.total == 0

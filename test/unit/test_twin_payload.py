@@ -92,7 +92,7 @@ def test_a_load_that_is_applied_is_no_disturbance_any_more_and_a_rollback_makes_
     assert any("PAYLOAD" in a for a in core.state.anomalies), core.state.anomalies
     asked = core.calibrate("payload", True, world.now_ns)
     assert (asked.ok, asked.revision) == (True, 1), asked
-    assert core.calibration.current.payload["left"] == pytest.approx(1.0, rel=0.1)
+    assert core.learning.calibration.current.payload["left"] == pytest.approx(1.0, rel=0.1)
     before = pushed(world, watcher, 0.0)
     after = pushed(world, watcher, 2.0)
     assert after < 0.35 * max(before, heavy(core)), (before, after, heavy(core))

@@ -61,10 +61,8 @@ class DiagnosisConfig:
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """``external_torque`` (n,) N m, NaN where it means nothing (the legs of a standing robot, or no torque reported);
-    ``anomalies``: reasons of the causes that are named; ``state``: the most advanced anomaly's."""
+    """``anomalies``: reasons of the causes that are named; ``state``: the most advanced anomaly's."""
 
-    external_torque: Array
     anomalies: tuple[str, ...]
     state: str
 
@@ -148,41 +146,46 @@ class Diagnosis:
         """(rad, standard error) (n,) of the encoders that jumped since the start or the last correction."""
         return self._encoders.offset.copy(), self._encoders.offset_error.copy()
 
-    def update(self, estimate: Estimate, state: RobotState, now_ns: int, drive: Drive | None = None,
-               motion: Motion | None = None) -> Diagnosed:
-        """``drive``: what was asked of the motors during the sample; ``motion``: mass matrix and bias of the model,
-        when somebody has worked them out already."""
-        stamp = estimate.stamp_ns
-        if not self._begin_ns:
-            self._begin_ns = stamp
+    def measure(self, estimate: Estimate, state: RobotState, drive: Drive | None = None,
+                motion: Motion | None = None) -> Array:
+        """What does not fit: the external torque of each joint, (n,) N m, NaN where it means nothing (the legs of a
+        standing robot, or no torque reported). ``drive``: what was asked of the motors during the sample; ``motion``:
+        mass matrix and bias of the model, when somebody has worked them out already."""
         r = self.residual = self.residuals.update(estimate, state, drive, motion)
-        self._time.step(now_ns, self._clock.update(stamp, now_ns), not self._clock.reason)
+        return self._nothing if r is None else r.external
+
+    def judge(self, stamp_ns: int, state: RobotState, now_ns: int, commanded: Array) -> Diagnosed:
+        """What that means: of the sample measured last. ``commanded`` positions (n,)."""
+        if not self._begin_ns:
+            self._begin_ns = stamp_ns
+        r = self.residual
+        self._time.step(now_ns, self._clock.update(stamp_ns, now_ns), not self._clock.reason)
         self._time.reason = self._clock.reason or self._time.reason
         if r is None:
-            return self._said(self._nothing)
+            return self._said()
         lost, self._lost = {*state.estimated_joints, *self._lost}, state.estimated_joints
         if lost:
             r = self.residual = self._forget(r, lost, now_ns)
         sound = self._sound(state)
         self.learnable = sound | self._loaded(state)
-        wrong = self._encoders.update(r, estimate.commanded_position, sound)
+        wrong = self._encoders.update(r, commanded, sound)
         weak = self._motors.update(r, self._heard(state) & ~wrong, sound)
         coulomb, viscous = self.revision.friction.coulomb, self.revision.friction.viscous
         push = self._forces.update(r, 0.6 * coulomb + 0.5 * viscous * np.abs(r.velocity) + 0.02, sound)
         if push is not None:
             self._pushed = push
             self._add_block(r)
-        if (stamp - self._begin_ns) / NS < WARM_UP:
+        if (stamp_ns - self._begin_ns) / NS < WARM_UP:
             self._motors.clear(self._every)
             self._forces.clear(self._every)
-            return self._said(r.external)
+            return self._said()
         if not self._settled:
             self.residuals.settle()
             self._settled = True
         self._judge_law(now_ns, weak & ~wrong)
         self._judge_joints(now_ns, wrong, weak)
         self._judge_arms(now_ns)
-        return self._said(r.external)
+        return self._said()
 
     # --- what stands behind
 
@@ -334,9 +337,9 @@ class Diagnosis:
         else:
             anomaly.reason = f"CONTACT {side} arm {cause.value:.0f} N"
 
-    def _said(self, external: Array) -> Diagnosed:
+    def _said(self) -> Diagnosed:
         anomalies = self._all()
-        return Diagnosed(external, tuple(a.reason for a in anomalies if a.named and a.reason), overall(anomalies))
+        return Diagnosed(tuple(a.reason for a in anomalies if a.named and a.reason), overall(anomalies))
 
 
 def _weak(joint: str, share: float, error: float) -> str:

@@ -79,7 +79,7 @@ def start_of(core: TwinCore) -> Start | None:
     return Start(joints.stamp_ns, joints.q, joints.v, joints.d, np.where(fresh, share_of(joints), 1.0), fresh,
                  tuple(known), 0.0 if math.isnan(delay) else delay, moment.attitude.gravity, state.base_orientation,
                  moment.base.linear, moment.attitude.rate, tuple(moment.base.contacts),
-                 core.calibration.current)
+                 core.learning.calibration.current)
 
 
 def seconds(start: Start, stamp_ns: int) -> float:

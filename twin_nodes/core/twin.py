@@ -2,8 +2,11 @@
 
 Measurements go into a ring of recent moments, each where its stamp says; one that comes late is put in its place and
 everything after it is worked out anew, so the order of arrival changes nothing. What is published carries the stamp of
-the newest measurement; ``predicted_position`` is moved on from there to the time of publication by the model and the
-commands on their way.
+the newest measurement; ``predicted_position`` is moved on from there to now by the model and the commands on their
+way.
+
+What a measurement teaches beside that (causes, numbers of the model, trends) nobody waits for: ``learn`` does it when
+the state is out, and the next state says it.
 """
 
 from __future__ import annotations
@@ -18,18 +21,16 @@ from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import EMPTY, JointCommand, RobotState, SensorHealth, TwinHealth, TwinState, TwinStatus
-from twin_nodes.core.calibration import Answer, Calibration
-from twin_nodes.core.diagnosis import Diagnosed, Diagnosis, DiagnosisConfig
+from twin_nodes.core.calibration import Answer
+from twin_nodes.core.diagnosis import Diagnosed, DiagnosisConfig
 from twin_nodes.core.drives import Drives
 from twin_nodes.core.estimate import Estimate
-from twin_nodes.core.estimator import EstimatorConfig, JointBelief, JointEstimator
-from twin_nodes.core.health import Health
-from twin_nodes.core.identification import COULOMB, VISCOUS, Identification
+from twin_nodes.core.estimator import EstimatorConfig, JointBelief, JointEstimator, JointInput
+from twin_nodes.core.learning import Learning, Lesson, Report, mean_effort, told
 from twin_nodes.core.model_check import check_model
 from twin_nodes.core.quality import Quality, Trend, age_part, consistency_part, coverage_part, error_part
 from twin_nodes.core.ring import Ring
 from twin_nodes.core.timing import SourceDelay
-from twin_nodes.core.timing_command import CommandDelay
 from twin_nodes.core.track import Moment, Track
 
 
@@ -93,14 +94,11 @@ class TwinCore:
         self.kinematics = self.track.kinematics
         check_model(robot, self.kinematics.model)
         self.ring: Ring[RobotState, Moment] = Ring(self.track.step, round(c.ring_ms * MS))
-        self.command_delay = CommandDelay(robot, c.estimator())
         self.delays: dict[str, SourceDelay] = {JOINTS: SourceDelay()}
         self.refusals, self.resets, self.command_refusals = Refusals(), Refusals(), Refusals()
-        self.diagnosis = Diagnosis(robot, c.diagnosis(), self.estimator.dynamics)
-        self.diagnosed: Diagnosed | None = None
-        self.identification = Identification(robot, self.diagnosis.arms)
-        self.calibration = Calibration(robot, self.diagnosis, self.identification)
-        self.health = Health(robot)
+        self.learning = Learning(robot, c.estimator(), c.diagnosis(), self.estimator.dynamics)
+        self.diagnosis, self.identification = self.learning.diagnosis, self.learning.identification
+        self.command_delay = self.learning.command_delay
         #: What the drives reported in the states that were left out: (stamp, torques).
         self._between: deque[tuple[int, Array]] = deque(maxlen=BETWEEN)
         self._cell_ns = max(round(self.config.cell_ms * MS), 1)
@@ -111,8 +109,9 @@ class TwinCore:
         self._mean_nis = 1.0
         self._history: deque[TwinState] = deque()
         self._told: dict[str, int] = {}
+        self._external: Array | None = None
         self._relocks = np.zeros(robot.n, dtype=np.int64)
-        self._slope, self._turn = 0.0, 0
+        self._slope = 0.0
         self._command_seq = 0
 
     @property
@@ -121,12 +120,19 @@ class TwinCore:
         return self._state
 
     @property
+    def diagnosed(self) -> Diagnosed | None:
+        """What is wrong, as far as it was learnt."""
+        return self.learning.diagnosed
+
+    @property
     def latest(self) -> RobotState | None:
         """The newest measurement by its stamp."""
         return self.ring.newest_event
 
     def on_state(self, state: RobotState, now_ns: int) -> TwinState | None:
-        """The twin after this measurement; None when it is refused (counted in ``refusals``) or not due yet."""
+        """The twin after this measurement; None when it is refused (counted in ``refusals``) or not due yet. ``learn``
+        when it is published."""
+        self.learn()
         last = self.latest
         if last is not None and self._jumped(last, state):
             self._restart(last.stamp_ns - state.stamp_ns)
@@ -166,8 +172,14 @@ class TwinCore:
         if effort.shape == (self.robot.n,):
             self._between.append((stamp_ns, effort))
 
+    def learn(self) -> None:
+        """What the newest measurement teaches. Whatever comes next calls it first, so that the moment changes nothing.
+        """
+        self.learning.learn()
+
     def on_command(self, command: JointCommand) -> str:
         """What was sent to the robot; the reason code when it cannot be used. It acts its path's delay later."""
+        self.learn()
         code, detail = self.drives.problem(command)
         if code:
             return self.command_refusals.refuse(code, detail)
@@ -183,19 +195,17 @@ class TwinCore:
 
     def calibrate(self, what: str, apply: bool, now_ns: int) -> Answer:
         """As the service twin/calibrate: what the model would be corrected by, and the correction when asked for."""
-        answer = self.calibration.request(what, apply, now_ns)
+        self.learn()
+        answer = self.learning.calibration.request(what, apply, now_ns)
         if answer.revision != self.model_revision:
             self.model_revision = answer.revision
-            self.track.follow(self.calibration.current)
+            self.track.follow(self.learning.calibration.current)
         return answer
 
     def condition(self, now_ns: int) -> TwinHealth:
-        """Of each actuator; call it once a second. One joint's friction is looked at each time."""
-        self._turn = (self._turn + 1) % self.robot.n
-        values = self.identification.joint(self._turn)
-        if not values[VISCOUS].problem:
-            self.health.friction(self._turn, values[VISCOUS].value, values[COULOMB].value)
-        return TwinHealth(now_ns, self.model_revision, self.health.report(now_ns))
+        """Of each actuator; call it once a second."""
+        self.learn()
+        return TwinHealth(now_ns, self.model_revision, self.learning.condition(now_ns))
 
     def on_health(self, health: SensorHealth) -> None:
         """The other sources' delays: how old their newest samples are as ingest sees them, at some moment."""
@@ -259,46 +269,39 @@ class TwinCore:
     def _restart(self, back_ns: int) -> None:
         """Stamps jumped back: everything that rests on them starts anew, the revision counts on."""
         self.resets.refuse("CLOCK_RESET", f"stamps jumped back by {back_ns / NS:.3f} s")
-        self._state, self.estimate, self.diagnosed, self._mean_nis = None, None, None, 1.0
+        self._state, self.estimate, self._external, self._mean_nis = None, None, None, 1.0
         self._relocks = np.zeros(self.robot.n, dtype=np.int64)
-        for kept in (self._history, self._told, self.ring, self.drives, self._trend, self.command_delay,
-                     self.diagnosis, self.identification, self._between):
+        for kept in (self._history, self._told, self.ring, self.drives, self._trend, self.learning,
+                     self._between):
             kept.clear()
         for delay in self.delays.values():
             delay.clear()
 
     def _hear(self, state: RobotState, moment: Moment, now_ns: int) -> None:
-        """What only the newest measurement does, once: running means, delays, who judges."""
+        """What only the newest measurement does, once: running means, and what does not fit."""
         joints, m = moment.joints, moment.measured
         self._mean_nis += SHARE * (float(joints.nis.mean()) - self._mean_nis)
-        self.estimate = self.estimator.estimate(joints, m, self._reports(moment))
-        last_ns = state.stamp_ns - HALF_SAMPLE_NS
-        self.diagnosed = self.diagnosis.update(self.estimate, state, now_ns, self.drives.at(last_ns), joints.motion)
-        while self.diagnosis.changed:
-            self.identification.forget(self.diagnosis.arms.joints[self.diagnosis.changed.pop()])
-        self.identification.update(self.estimate, joints.motion, self.diagnosis.learnable)
-        self.health.sample(self.estimate.commanded_position - joints.q, state.temperature)
+        reports = self._reports(m)
+        self.estimate = self.estimator.estimate(joints, m, mean_effort(reports))
+        self._external = self.learning.measure(Lesson(
+            self.estimate, state, now_ns, self.drives.at(state.stamp_ns - HALF_SAMPLE_NS), joints.motion,
+            joints.carried, reports))
         names = self.robot.joint_names
         for code, flags in (("OUTLIER", joints.gated), ("RELOCKED", joints.relocks > self._relocks),
                             ("NO_EFFORT", ~np.isfinite(m.effort)), ("ESTIMATED", ~m.usable)):
-            for i in np.flatnonzero(flags):
-                self._told[f"{code} {names[i]}"] = state.stamp_ns
+            self._told |= dict.fromkeys(told(names, flags, code), state.stamp_ns)
         self._relocks = joints.relocks
 
-    def _reports(self, moment: Moment) -> Array:
-        """Mean torque of the reports since the state used before; each of them tells of the commands' way."""
-        m, before = moment.measured, self.estimate
+    def _reports(self, m: JointInput) -> list[Report]:
+        """(stamp, torques) since the state used before, this one's last."""
+        before = self.estimate
         between = [(ns, effort) for ns, effort in self._between
                    if before is not None and before.stamp_ns < ns < m.stamp_ns]
         self._between.clear()
-        for ns, effort in between:
-            earlier = (m.stamp_ns - ns) / NS
-            self.command_delay.add(ns, m.position - earlier * m.velocity, m.velocity, effort, moment.joints.carried)
-        self.command_delay.add(m.stamp_ns, m.position, m.velocity, m.effort, moment.joints.carried)
-        return m.effort if not between else np.asarray(np.mean([m.effort, *(e for _, e in between)], axis=0))
+        return [*between, (m.stamp_ns, m.effort)]
 
     def _twin(self, moment: Moment, now_ns: int) -> TwinState:
-        state, joints, told = self.latest, moment.joints, self.diagnosed
+        state, joints, judged = self.latest, moment.joints, self.diagnosed
         assert state is not None
         base = self.track.describe(moment, state)
         age = max(0.0, (now_ns - state.stamp_ns) / NS)
@@ -310,13 +313,13 @@ class TwinCore:
         self.revision += 1
         return TwinState(
             state.stamp_ns, self.revision, self.robot.hash, joints.q, joints.v, stddev,
-            joints.d if told is None else told.external_torque, base.position,
+            joints.d if self._external is None else self._external, base.position,
             base.orientation, base.linear, base.angular, base.com, base.capture_point, base.support_margin,
             joints.nis, self.quality.score, age,
             TwinStatus.OK if age * 1e3 <= self.config.stale_ms else TwinStatus.STALE,
             base.anomalies + tuple(f"STALE {t}" for t in state.stale_sources) + self._telling(state.stamp_ns)
-            + (() if told is None else told.anomalies),
-            diagnosis="" if told is None else told.state,
+            + (() if judged is None else judged.anomalies),
+            diagnosis="" if judged is None else judged.state,
             velocity_stddev=np.sqrt(joints.cov[:, 1, 1]), desired_position=self._desired(),
             predicted_position=self._predicted(joints, now_ns),
             outlier_threshold=self.estimator.threshold(joints), source_delay=self._delays(),
