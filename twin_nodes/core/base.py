@@ -9,6 +9,7 @@ World: origin on the ground under the base at the first state, heading as the IM
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import mujoco
@@ -89,6 +90,7 @@ class BaseEstimator:
     def __init__(self, robot: RobotModel, kinematics: Kinematics, contact_share: float) -> None:
         self.robot, self.kinematics = robot, kinematics
         self._placed: tuple[Attitude, Array, Array] | None = None
+        self._points: list[Array] = []
         model = kinematics.model
         mass = float(model.body_subtreemass[model.body(robot.base_link).id])
         feet = len(robot.feet)
@@ -134,7 +136,7 @@ class BaseEstimator:
         contacts, measured = contact
         self._place(attitude, q, v)
         dt = (state.stamp_ns - before.stamp_ns) / NS if before.stamp_ns else 0.0
-        points = k.foot_points()
+        points = self._points
         standing = self._standing(contacts, measured, points)
         linear, var = self._felt(before, state, attitude, dt)
         slips = before.slips_ns
@@ -155,7 +157,7 @@ class BaseEstimator:
             return BaseEstimate(k.position(self.robot.base_link), quat, np.zeros(3), np.zeros(3), com,
                                 np.append(com[:2], 0.0), 0.0, (), ())
         measured = any(_normal(state, i) is not None for i in range(len(self._foot_ids)))
-        points = k.foot_points()
+        points = self._points
         anomalies = ("NO_CONTACT",) if measured and not any(memory.contacts) else ()
         if measured and any(memory.contacts) and self._unfelt(state, attitude):
             anomalies = ("FOOT_FORCE",)
@@ -171,10 +173,10 @@ class BaseEstimator:
     # --- what stands behind
 
     def _place(self, attitude: Attitude, q: Array, v: Array) -> None:
-        """The base at the origin and not moving, as it is turned and turns."""
+        """The base at the origin and not moving, as it is turned and turns; ``_points`` of its feet."""
         if self._placed is None or any(a is not b for a, b in zip(self._placed, (attitude, q, v), strict=True)):
             self.kinematics.update(q, base_quat=_quat(attitude.rotation), dq=v, base_angular=attitude.rate)
-            self._placed = attitude, q, v
+            self._placed, self._points = (attitude, q, v), self.kinematics.foot_points()
 
     def _standing(self, contacts: tuple[bool, ...], measured: bool, points: list[Array]) -> list[int]:
         """Feet on the ground; without force sensors, the lowest ones are taken to be."""
@@ -269,8 +271,8 @@ def _quat(rotation: Array) -> Array:
 
 def _normal(state: RobotState, foot: int) -> float | None:
     """Vertical force on a foot, N; None when nobody measures it."""
-    force = float(state.foot_force[foot][2]) if foot < len(state.foot_force) else float("nan")
-    return force if np.isfinite(force) else None
+    force = float(state.foot_force[foot][2]) if foot < len(state.foot_force) else math.nan
+    return force if math.isfinite(force) else None
 
 
 def _lowest(points: list[Array]) -> tuple[bool, ...]:

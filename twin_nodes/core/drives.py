@@ -40,6 +40,8 @@ class Drives:
     def __init__(self, robot: RobotModel, horizon_ns: int) -> None:
         self.robot, self._horizon_ns = robot, horizon_ns
         n = robot.n
+        #: Of names that were found right: the gate gives the same ones each time.
+        self._known: tuple[tuple[str, ...], NDArray[np.intp]] = ((), np.zeros(0, dtype=np.intp))
         self.none = Drive(0, np.zeros(n, dtype=bool), np.full(n, np.nan), np.zeros(n), np.zeros(n), np.zeros(n),
                           np.zeros(n))
         self.clear()
@@ -53,9 +55,11 @@ class Drives:
     def problem(self, command: JointCommand) -> tuple[str, str]:
         """(reason code, what is wrong) of a command that cannot be used, else ('', '')."""
         names = command.joint_names
-        unknown = [name for name in names if name not in self.robot.joint_names]
-        if unknown or not names or len(set(names)) != len(names):
-            return "WRONG_NAMES", f"unknown: {', '.join(unknown[:4])}" if unknown else "none, or one given twice"
+        if names != self._known[0] or not names:
+            unknown = [name for name in names if name not in self.robot.joint_names]
+            if unknown or not names or len(set(names)) != len(names):
+                return "WRONG_NAMES", f"unknown: {', '.join(unknown[:4])}" if unknown else "none, or one given twice"
+            self._known = names, np.array([self.robot.index(name) for name in names], dtype=np.intp)
         for field in ("position", "velocity", "effort", "kp", "kd"):
             values = np.asarray(getattr(command, field))
             if len(values) != len(names) and (len(values) or field == "position"):
@@ -92,8 +96,9 @@ class Drives:
         return self._drives[-1] if self._drives else self.none
 
     def _after(self, before: Drive, command: JointCommand, start_ns: int) -> Drive:
-        robot = self.robot
-        index = np.array([robot.index(name) for name in command.joint_names], dtype=np.intp)
+        robot, (names, index) = self.robot, self._known
+        if command.joint_names != names:
+            index = np.array([robot.index(name) for name in command.joint_names], dtype=np.intp)
 
         def put(old: Array, new: Array, default: Array | float) -> Array:
             out = old.copy()

@@ -128,7 +128,6 @@ class JointEstimator:
         self._noise = np.array([max(c.position_noise, 1e-9) ** 2, max(c.velocity_noise, 1e-9) ** 2])
         self._zero = np.zeros(n)
         self._fastest = RUNAWAY * robot.velocity
-        self._eye = np.broadcast_to(np.eye(3), (n, 3, 3))
 
     # --- the filter
 
@@ -171,7 +170,7 @@ class JointEstimator:
                 model = _Step(self, belief, drive, ~drive.on, h, self._zero, coast=True)
             else:
                 model.use(drive)
-            q, v = model.take(q, v, belief.d)
+            q, v = model.take(q, v)
         return q, v
 
     def grown(self, belief: JointBelief, age_s: float) -> tuple[Array, Array]:
@@ -200,7 +199,7 @@ class JointEstimator:
         mean = m.effort if mean_effort is None else mean_effort
         p = belief.cov
         return Estimate(
-            belief.stamp_ns, belief.q, belief.v, belief.d + np.where(known, np.nan_to_num(reaction), 0.0), p[:, 0, 0],
+            belief.stamp_ns, belief.q, belief.v, belief.d + reaction, p[:, 0, 0],
             p[:, 1, 1], p[:, 2, 2] + np.where(known, self.config.effort_noise**2, 0.0), belief.innovation,
             belief.innovation_var, belief.nis, belief.gated, m.position, m.velocity, m.effort, mean, drive.position,
             belief.acceleration)
@@ -229,7 +228,7 @@ class JointEstimator:
                 f, noise = model.linear()
             else:
                 model.use(drive)
-            q, v = model.take(q, v, before.d)
+            q, v = model.take(q, v)
             cov = f @ cov @ f.transpose(0, 2, 1) + noise
         return q, v, cov
 
@@ -280,10 +279,9 @@ class JointEstimator:
 
     def _update(self, x: Array, cov: Array, i: int, y: Array, s: Array, take: Flags) -> tuple[Array, Array]:
         """One scalar measurement of state ``i`` for each joint: P' = (I - K H) P (I - K H)^T + K r K^T."""
-        gain = np.where(take[:, None], cov[:, :, i] / s[:, None], 0.0)
-        keep = self._eye.copy()
-        keep[:, :, i] -= gain
-        cov = keep @ cov @ keep.transpose(0, 2, 1) + self._noise[i] * gain[:, :, None] * gain[:, None, :]
+        gain = np.where(take, 1.0 / s, 0.0)[:, None] * cov[:, :, i]
+        kept = cov - gain[:, :, None] * cov[:, i, None, :]  # (I - K H) P
+        cov = kept - (kept[:, :, i] - self._noise[i] * gain)[:, :, None] * gain[:, None, :]
         return x + gain * np.where(take, y, 0.0)[:, None], 0.5 * (cov + cov.transpose(0, 2, 1))
 
     def _learn(self, before: JointBelief, m: JointInput, belief: JointBelief, motion: Motion) -> tuple[Array, Array]:
@@ -329,25 +327,30 @@ class _Step:
         slope = friction / SLIDING * (1.0 - sliding * sliding)
         self._damp = tight * robot.damping + slope
         given = on * (drive.effort + belief.carried) + (1.0 - on) * effort
-        self._torque = tight * (given - motion.bias) - friction * sliding + slope * belief.v
-        self._goal = np.where(self.driven, drive.position, 0.0)
+        self._torque = tight * (given - motion.bias) - friction * sliding + slope * belief.v + belief.d
+        self._brake = 0.5 * h * self._kp + self._kd + self._damp
+        self._aim(drive)
         mass = motion.mass * tight[:, None]
         mass *= tight
         mass.flat[::len(tight) + 1] += ((1.0 - tight) / self.give + 0.5 * h * (self._kd + self._damp)
                                         + 0.25 * h * h * self._kp)
-        # Symmetric and positive definite; solved several times.
-        self._factor = dpotrf(mass)[0]
+        # Symmetric (so its transpose, which LAPACK need not copy, will do) and positive definite; solved several times.
+        self._factor = dpotrf(mass.T, clean=False, overwrite_a=True)[0]
 
     def use(self, drive: Drive) -> None:
         """Other set-points with the same gains."""
         if drive is not self.drive:
-            self.drive, self._goal = drive, np.where(self.driven, drive.position, 0.0)
+            self.drive = drive
+            self._aim(drive)
 
-    def take(self, q: Array, v: Array, d: Array) -> tuple[Array, Array]:
+    def _aim(self, drive: Drive) -> None:
+        """Torque that does not depend on where the joint is and how fast."""
+        self._asked = self._kp * np.where(self.driven, drive.position, 0.0) + self._kd * drive.velocity + self._torque
+
+    def take(self, q: Array, v: Array) -> tuple[Array, Array]:
         """(q, v) a step later."""
         h = self.h
-        torque = self._kp * (self._goal - q - 0.5 * h * v) + self._kd * (self.drive.velocity - v)
-        torque += self._torque - self._damp * v + d
+        torque = self._asked - self._kp * q - self._brake * v
         if self.coast:
             torque *= self._tight
         change = h * dpotrs(self._factor, torque)[0]

@@ -63,7 +63,7 @@ class JointDynamics:
     def jacobian(self, side: str) -> Array:
         """(3, n) of the point of a hand, along the axes of the model's world, at the last posture."""
         mujoco.mj_jac(self.model, self.data, self._jacobian, None, *self._hand(side))
-        found: Array = self._jacobian[:, self._dof]
+        found: Array = self._jacobian.copy() if self._in_order else self._jacobian[:, self._dof]
         return found
 
     def _hand(self, side: str) -> tuple[Array, int]:
@@ -87,7 +87,7 @@ class JointDynamics:
         mujoco.mj_factorM(m, d)
         mujoco.mj_solveM(m, d, self._inverse, self._eye)
         mass, inverse = (full.copy() if self._in_order else full[self._pick] for full in (self._full, self._inverse))
-        bias = d.qfrc_bias[self._dof]
+        bias = d.qfrc_bias.copy() if self._in_order else d.qfrc_bias[self._dof]
         motion = Motion(mass, inverse, inverse.diagonal(), bias, bias)
         return self._loaded(motion, v) if self._loads else motion
 

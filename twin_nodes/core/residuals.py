@@ -110,7 +110,7 @@ class Residuals:
         blind = ~self.seen | np.isnan(torque)
         step = q - last.measured_position - 0.5 * dt * (v + last.measured_velocity)
         # a jump of the encoder is not a velocity
-        self._ripple += min(dt / RIPPLE, 1.0) * (np.clip(step / dt, -0.5, 0.5) - self._ripple)
+        self._ripple += min(dt / RIPPLE, 1.0) * (np.minimum(np.maximum(step / dt, -0.5), 0.5) - self._ripple)
         given, given_noise = self._given(now, drive, motion, dt)
         noise_step = np.full(self.robot.n, np.hypot(np.sqrt(2.0) * sq, dt * sv / np.sqrt(2.0)))
         return Residual(dt, step, given, np.where(blind, np.nan, external), torque, v, noise_step, given_noise,

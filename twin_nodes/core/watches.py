@@ -159,7 +159,8 @@ class MotorWatch:
         known = may & np.isfinite(r.given)
         e, torque = np.where(known, r.given, 0.0), np.where(known, r.torque, 0.0)
         less = self._slope * torque
-        self._score = np.clip(self._score + (less * e - 0.5 * less * less) / (std * std), 0.0, 1.5 * self._h)
+        score = self._score + (less * e - 0.5 * less * less) / (std * std)
+        self._score = np.minimum(np.maximum(score, 0.0), 1.5 * self._h)
         sums = self._sums
         sums[:, (self._score <= 0.0) & (self._mean.level <= 0.0)] = 0.0
         new = self._new
