@@ -10,6 +10,7 @@ BENCH = Bench("safety", {
     "lateness": ("humanoid_bench.safety_lateness", "measure"),
     "injections": ("humanoid_bench.safety_injections", "measure"),
     "alarms": ("humanoid_bench.safety_alarms", "measure"),
+    "reaches": ("humanoid_bench.safety_alarms", "reaches"),
     "pushes": ("humanoid_bench.safety_pushes", "measure"),
     "gate": ("humanoid_bench.safety_gate", "measure"),
     "tick": ("humanoid_bench.safety_tick", "measure"),
