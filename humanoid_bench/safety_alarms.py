@@ -27,8 +27,8 @@ BEFORE, PAUSE, LONGEST = 3.0, 0.5, 25.0  # s: standing before the first task, be
 TABLE = tuple((node, "environment", "table") for node in ("safety_monitor", "command_gate", "twin_sync"))
 TASKS = ("the house in lockstep, one simulated minute and scene a seed: the classical policy touches and points at the "
          "three things on the table with either hand, waves, raises a hand and rests, told one after the other, with "
-         "the simulator's sensor noise (default of sim_robot), no fault; counted are entries into EMERGENCY, and beside "
-         "them the share of the time at each level")
+         "the simulator's sensor noise (default of sim_robot), no fault; counted are entries into EMERGENCY, and "
+         "beside them the share of the time at each level")
 REACHES = "as alarms, but endless random reaches of both arms where no table is: more of each joint's range, no camera"
 
 
