@@ -23,6 +23,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from humanoid_core.robot import RobotError
 from humanoid_core.timing import NS, Metronome
 from humanoid_ros.params import AUTOSTART, ParameterError
+from humanoid_ros.params_files import with_origin
 from humanoid_ros.realtime import REAL_TIME, prefer, raise_priority
 
 SUCCESS, FAILURE, ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
@@ -135,8 +136,8 @@ class ManagedNode(LifecycleNode):
         try:
             self.configure()
         except (RobotError, ParameterError) as error:
-            self.refusal = str(error)
-            print(f"refused: {error}", file=sys.stderr, flush=True)
+            self.refusal = with_origin(str(error))
+            print(f"refused: {self.refusal}", file=sys.stderr, flush=True)
             self._destroy(before)
             return FAILURE
         except Exception:

@@ -22,6 +22,7 @@ from humanoid_ros import qos
 from humanoid_ros.convert import from_bytes, to_msg
 from humanoid_ros.managed import ManagedNode, ending, failures
 from humanoid_ros.params import ParameterError
+from humanoid_ros.params_files import with_origin
 
 OK, WARN, ERROR = 0, 1, 2
 _LEVELS = {OK: DiagnosticStatus.OK, WARN: DiagnosticStatus.WARN, ERROR: DiagnosticStatus.ERROR}
@@ -180,7 +181,7 @@ def run(make: Callable[[], HumanoidNode]) -> int:
         executor.add_node(node)
         code = _live(node, executor)
     except (RobotError, ParameterError) as error:
-        print(f"refused: {error}", file=sys.stderr, flush=True)
+        print(f"refused: {with_origin(str(error))}", file=sys.stderr, flush=True)
         code = 2
     except Exception:
         if not ending.is_set():

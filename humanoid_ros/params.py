@@ -9,10 +9,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import sys
 from typing import Any, TypeVar, get_type_hints
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
+
+from humanoid_ros.params_files import mistyped, params_files
 
 T = TypeVar("T")
 #: Of every node (humanoid_ros/managed.py), beside those of its dataclass.
@@ -77,6 +80,8 @@ def _refuse_unknown(node: Node, known: set[str]) -> None:
 
 def declare(node: Node, cls: type[T]) -> T:
     """Declare every field of the dataclass `cls` as a ROS parameter and return its values."""
+    if wrong := mistyped(params_files(sys.argv, node.get_name()), node.get_name()):
+        raise ParameterError(wrong)
     hints = get_type_hints(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     _refuse_unknown(node, {f.name for f in fields})
