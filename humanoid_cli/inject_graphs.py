@@ -9,7 +9,6 @@ from humanoid_core.graph import Graph, NodeSpec, load_graph
 
 #: The vla_policy and the camera cost most of a processor; where a row does not ask for them, `inject` swings an arm.
 PLAIN = (("sim_robot", "camera", False), ("sensor_ingest", "watch_camera", False))
-TABLE = (("safety_monitor", "environment", "table"), ("command_gate", "environment", "table"))
 #: Plays on simulated time, which the robot itself publishes and which begins anew with it.
 CLOCKED = ("sensor_ingest", "twin_sync", "safety_monitor", "command_gate")
 
@@ -19,8 +18,8 @@ def make_graph(kind: str, robot: str | None = None, seed: int = 1) -> Graph:
     arguments: dict[str, str | int] = {"seed": seed, **({"robot": robot} if robot else {})}
     if kind == "whole":
         return load_graph("sim", arguments)
-    scene = TABLE if kind == "table" else (("sim_robot", "objects", ""),)
-    graph = load_graph("sim", arguments, (*PLAIN, *scene))
+    plain = PLAIN if kind == "table" else (*PLAIN, ("sim_robot", "objects", ""))
+    graph = load_graph("sim", arguments, plain)
     nodes = [node for node in graph.nodes if node.name in ("sim_robot", *CLOCKED)]
     if kind == "deaf":
         nodes = [_changed(n, remap={"joint_states": "nobody/joint_states"}) if n.name == "sensor_ingest" else n

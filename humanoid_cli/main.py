@@ -60,6 +60,8 @@ def up(
     bag: Annotated[Path | None, typer.Option(help="Recording to play, for the graph 'bag'.")] = None,
     metrics: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535,
                                         help="Port of the Prometheus endpoint, 0: none.")] = 0,
+    environment: Annotated[str | None, typer.Option(help="What stands around: a name in config/environments or a "
+                                                    "path, '' for nothing; not given: as the graph has it.")] = None,
     driver: Annotated[str, typer.Option(help="Way to a real robot, for the graph 'real'.")] = "",
     interface: Annotated[str, typer.Option(help="Network interface to a real robot.")] = "",
     no_actuate: Annotated[bool, typer.Option("--no-actuate", help="Dry run on a real robot: everything but the last "
@@ -76,6 +78,7 @@ def up(
 
     chosen = [*settings_of_policy(policy, robot or "g1"), *(settings or [])]
     way = {k: v for k, v in (("driver", driver), ("interface", interface)) if v}
+    way |= {"environment": environment} if environment is not None else {}
     raise typer.Exit(run_graph(graph, robot, seed, chosen, namespace, record=record, bag=bag,
                               way={**way, **({"actuate": False} if no_actuate else {})},
                               view={"metrics": metrics, "dashboard": dashboard, "markers": markers}))

@@ -38,6 +38,8 @@ BACKENDS = {"mujoco": "sim", "gazebo": "gazebo", "real": "real", "bag": "bag"}
 ARGUMENTS = (
     ("robot", "g1", "robot file: a name in config/robots, or a path"),
     ("backend", "mujoco", "mujoco, gazebo, real or bag"),
+    ("environment", "graph", "what stands around: a name in config/environments or a path, '' for nothing; graph: what "
+     "the backend's graph says, the simulated table or nothing"),
     ("policy", "classical", "classical, or a policy contract: a name in config/policies, or a path"),
     ("seed", "7", "places the simulated objects and seeds the noise"),
     ("bag", "", "with backend:=bag: the recording to play, '' when something else plays one"),
@@ -156,6 +158,7 @@ def _nodes(context):
     values = {"robot": given["robot"], "seed": int(given["seed"]), "record": given["record"],
               "bag": given["bag"], "metrics": int(given["metrics"]), "dashboard": int(given["dashboard"])}
     values |= {"driver": given["driver"], "interface": given["interface"], "actuate": _truth(given, "actuate")}
+    values |= {"environment": given["environment"]} if given["environment"] != "graph" else {}
     rviz = _truth(given, "rviz")
     values["markers"] = rviz or _truth(given, "markers")
     if given["log_level"] not in LOG_LEVELS:

@@ -24,6 +24,8 @@ from safety_nodes.params import GateParams, core_config
 
 DEPTH = 8  # commands judged at once; of more the newest
 LOOKS = 4  # between two ticks: what ends a motion is acted on within a fifth of the period
+NO_ENVIRONMENT = ("knows of nothing that stands around: a motion into a table is not stopped before it touches; name a "
+                  "file of config/environments with the argument 'environment'")
 
 
 class CommandGate(HumanoidNode):
@@ -38,6 +40,8 @@ class CommandGate(HumanoidNode):
         """Build everything. The loop runs while inactive too: the gate then brakes, holds and asks for HOLD."""
         config = core_config("command_gate", GateConfig, self.params)
         robot, environment = load_robot(self.params.robot), load_environment(self.params.environment)
+        if not environment:
+            self.get_logger().warning(NO_ENVIRONMENT)
         self.gate = Gate(robot, config, Clearance(robot, environment, self.params.self_margin))
         self._permits = Inbox(self, "safety/permit", depth=8)
         self._commands = Inbox(self, "vla/joint_command", depth=DEPTH)
