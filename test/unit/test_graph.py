@@ -144,8 +144,9 @@ def test_nothing_restarts_the_gate_or_forgets_a_latched_stop() -> None:
 def test_whoever_needs_to_know_what_stands_around_is_told_the_same() -> None:
     """The gate stops before the table, the twin looks ahead for it, the monitor judges it."""
     for name in known_graphs():
-        for given, wanted in (({}, "table" if name in ("sim", "gazebo") else ""), ({"environment": "lab.yaml"}, "lab.yaml")):
-            told = {n.name: n.parameters["environment"] for n in load_graph(name, given).nodes
+        usual = "table" if name in ("sim", "gazebo") else ""
+        for arguments, wanted in (({}, usual), ({"environment": "lab.yaml"}, "lab.yaml")):
+            told = {n.name: n.parameters["environment"] for n in load_graph(name, arguments).nodes
                     if n.name in ("command_gate", "safety_monitor", "twin_sync", "scene_markers")}
             assert set(told.values()) == {wanted}, (name, told)
             assert {"safety_monitor", "twin_sync"} <= told.keys()
