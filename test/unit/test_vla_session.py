@@ -122,6 +122,32 @@ def test_nothing_begins_without_leave() -> None:
         assert (outcome.success, outcome.reason_code) == (False, "NO_PERMIT")
 
 
+def test_while_nothing_new_may_begin_the_chunk_ends_and_the_task_waits() -> None:
+    """WARNING: motion goes on to the end of its chunk and no further; afterwards the task goes on, as often as it
+    takes."""
+    w = World(resumes=1)
+    w.session.instruct("wave", w.now)
+    w.run(1.0)
+    for _ in range(4):
+        w.level, w.accept_new, w.scale = Level.WARNING, False, 0.5
+        chunks, commands = len(w.chunks), len(w.commands)
+        w.run(0.3)
+        assert len(w.commands) > commands, "the chunk under way is not cut short"
+        assert w.status[1] == "NO_PERMIT"
+        w.run(3.0)
+        assert len(w.chunks) == chunks, "none is begun"
+        commands = len(w.commands)
+        w.run(1.0)
+        assert len(w.commands) == commands, "it came to rest"
+        assert w.status == ("waiting", "NO_PERMIT")
+        w.level, w.accept_new, w.scale = Level.SAFE, True, 1.0
+        w.run(2.0)
+        assert len(w.chunks) > chunks
+        assert w.status == ("acting", "")
+    assert dict(w.session.status(w.now).refusals)["NO_PERMIT"] >= 4
+    assert not w.session.outcomes
+
+
 def test_lost_leave_stops_at_once_and_resumes_from_the_measured_pose() -> None:
     w = World()
     w.session.instruct("wave", w.now)

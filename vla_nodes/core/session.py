@@ -225,8 +225,7 @@ class Session:
         if self._looking or not (self._active or self.execution.moving) or now_ns < self._look_ns:
             return None
         if not self.execution.moving:
-            leave = self._leave_ns
-            new = self._permit is not None and self._permit[0].accept_new
+            leave, new = self._leave_ns, self._may_begin
             calm = leave is not None and now_ns - leave >= self.params.settle * NS
             if not (calm and new):
                 if leave is not None and not new:
@@ -285,7 +284,10 @@ class Session:
         self._progress, self._confidence = decision.progress, decision.confidence
         chunk = None
         if decision.positions.size and not decision.finished:
-            chunk = self._accept(answer, observation, decision, now_ns)
+            if self._may_begin:
+                chunk = self._accept(answer, observation, decision, now_ns)
+            else:
+                self._put_off()
         if decision.succeeded:
             self._finish(True, "", decision.detail, now_ns)
         elif decision.state in ("failed", "refused"):
@@ -314,6 +316,18 @@ class Session:
         if self._active:
             self._say(self._state, code, self.execution.refused.last)
         return None
+
+    @property
+    def _may_begin(self) -> bool:
+        """Whether the safety level allows new chunks; one under way goes on to its end at the permit's share."""
+        return self._permit is not None and self._permit[0].accept_new
+
+    def _put_off(self) -> None:
+        """A chunk that is not begun: no fault of the policy, so the task waits for leave when the rows run out."""
+        self._lacking = Refusal("NO_PERMIT", "no new chunk is begun at this safety level")
+        self.refused.refuse(self._lacking.code, self._lacking.detail)
+        if self._active:
+            self._say(self._state, self._lacking.code, self._lacking.detail)
 
     def outcome(self, number: int) -> Outcome | None:
         """How instruction ``number`` ended, None while it runs."""
