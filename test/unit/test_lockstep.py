@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from humanoid_bench.lockstep import Lockstep
 from humanoid_core.robot import load_robot
-from humanoid_core.types import EStopState, Level
+from humanoid_core.types import ActionChunk, EStopState, Level
 from sim_nodes.core.plant import PlantParams
 
 ROBOT = load_robot("g1")
@@ -54,6 +55,43 @@ def test_a_killed_process_leaves_the_arms_at_rest(name: str) -> None:
         house.run(1.0)
         assert house.newest["safety/gate"].state == "holding"
         assert float(np.max(np.abs(house.newest["robot/joint_command"].velocity))) == 0.0
+
+
+def test_without_a_twin_the_chunk_under_way_is_the_last_one() -> None:
+    with _reaching() as house:
+        chunks: list[int] = []
+        house.listen("vla/action_chunk", lambda value, now_ns: chunks.append(value.seq))
+        house.kill("twin")
+        assert house.run(1.0, lambda: house.newest["safety/status"].level >= Level.WARNING)
+        begun = len(chunks)
+        house.run(4.0)
+        assert house.newest["safety/status"].level == Level.WARNING
+        assert len(chunks) == begun
+        assert float(np.max(np.abs(house.newest["robot/joint_command"].velocity))) == 0.0
+
+
+def test_what_the_twin_expects_of_a_chunk_is_acted_on_before_it_happens() -> None:
+    """The plan as the twin hears it runs an elbow far beyond its limit; what is commanded meanwhile is harmless."""
+    elbow = "left_elbow_joint"
+
+    def bent(chunk: ActionChunk) -> ActionChunk:
+        positions = chunk.positions.copy()
+        positions[:, chunk.joint_names.index(elbow)] += np.linspace(0.0, 4.0, len(positions))
+        return replace(chunk, positions=positions)
+
+    with _reaching() as house:
+        chunks: list[int] = []
+        house.listen("vla/action_chunk", lambda value, now_ns: chunks.append(value.seq))
+        house.filter("vla/action_chunk", bent)
+        expected = ("LIMIT_POSITION", f"expected: {elbow}, seconds left")
+        assert house.run(2.0, lambda: expected in [
+            (v.code, v.subject) for v in house.newest["safety/status"].violations])
+        assert house.newest["safety/status"].level == Level.WARNING
+        assert house.newest["twin/prediction"].first_violation_time > 0.2, "it was yet to come"
+        begun = len(chunks)
+        house.run(0.5)
+        assert len(chunks) == begun, "no further chunk is begun"
+        assert float(np.max(np.abs(house.newest["robot/joint_command"].velocity))) < 0.25 * ROBOT.command_velocity.max()
 
 
 def test_a_frozen_process_comes_back_to_what_waited_for_it() -> None:
