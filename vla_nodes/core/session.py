@@ -2,7 +2,9 @@
 
 Pure: told the time and what came, asked what to do. Times are ROS time in ns, except the permit's age, which is
 judged on the monotonic clock. Every interruption of motion, and every new instruction, is a new epoch that
-begins at the measured pose, or in mid-motion where the set-point is.
+begins at the measured pose, or in mid-motion where the set-point is. While the permit accepts nothing new, the policy
+is not asked and no chunk that still comes is started: the running one goes on to its end at the permit's share, and
+with leave the policy starts anew from the measured pose.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from vla_nodes.core.policy import Decision, Observation
 
 #: Refusals of the gate that do not end the epoch.
 SOFT = frozenset({"STALE", "FUTURE", "ZERO_STAMP", "OLD_SEQUENCE"})
+#: Why neither a motion nor a chunk is started, though what runs may go on.
+NOTHING_NEW = Refusal("NO_PERMIT", "no new motion is allowed at this level")
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,10 @@ class Session:
         self._progress = self._confidence = 0.0
         self._lacking = None
         self._say("looking", "", "")
+        if self.execution.moving and not self._accepts_new:
+            # a new epoch is a new motion, which the gate would refuse: come to rest, and wait for leave
+            self.execution.stop()
+            self._leave_ns = None
         self._new_epoch(keep=self.execution.moving)
         return self.number
 
@@ -224,18 +232,37 @@ class Session:
         """What the worker shall do next, None while there is nothing; one at a time."""
         if self._looking or not (self._active or self.execution.moving) or now_ns < self._look_ns:
             return None
-        if not self.execution.moving:
-            leave, new = self._leave_ns, self._may_begin
-            calm = leave is not None and now_ns - leave >= self.params.settle * NS
-            if not (calm and new):
-                if leave is not None and not new:
-                    self._say("waiting", "NO_PERMIT", "no new motion is allowed at this level")
-                return None
+        if not self._may_start(now_ns):
+            return None
         self._looking = True
         self._look_ns = now_ns + self._period_ns
         commanded = self.execution.commanded if self.execution.moving else None
         return Look(self.epoch, self._instruction, self._starting, EMPTY if commanded is None else commanded,
                     self.execution.following_ns, self.execution.lead)  # fmt: skip
+
+    @property
+    def _accepts_new(self) -> bool:
+        return self._permit is not None and self._permit[0].accept_new
+
+    def _may_start(self, now_ns: int) -> bool:
+        """Whether a chunk that came now could be started; why not is said."""
+        new = self._accepts_new
+        if self.execution.moving:
+            # not asked: its plan, and its idea of how long it takes, would run away from arms that are held back
+            if not new and self._lacking != NOTHING_NEW:
+                self._turn_down()
+            return new
+        leave = self._leave_ns
+        if leave is not None and not new:
+            self._say("waiting", NOTHING_NEW.code, NOTHING_NEW.detail)
+        return new and leave is not None and now_ns - leave >= self.params.settle * NS
+
+    def _turn_down(self) -> None:
+        """No chunk is started at this level; one that runs goes on while its rows last."""
+        self.refused.refuse(NOTHING_NEW.code, NOTHING_NEW.detail)
+        self._lacking = NOTHING_NEW
+        if self._active:
+            self._say(self._state if self.execution.moving else "waiting", NOTHING_NEW.code, NOTHING_NEW.detail)
 
     def answer(self, answer: Answer, now_ns: int) -> ActionChunk | None:
         """Take what came of a look; returns the chunk that was accepted."""
@@ -284,10 +311,7 @@ class Session:
         self._progress, self._confidence = decision.progress, decision.confidence
         chunk = None
         if decision.positions.size and not decision.finished:
-            if self._may_begin:
-                chunk = self._accept(answer, observation, decision, now_ns)
-            else:
-                self._put_off()
+            chunk = self._accept(answer, observation, decision, now_ns)
         if decision.succeeded:
             self._finish(True, "", decision.detail, now_ns)
         elif decision.state in ("failed", "refused"):
@@ -300,6 +324,10 @@ class Session:
     def _accept(
         self, answer: Answer, observation: Observation, decision: Decision, now_ns: int
     ) -> ActionChunk | None:
+        if not self._accepts_new:
+            self._starting = not self.execution.moving  # then the policy plans anew, from where the robot is by then
+            self._turn_down()
+            return None
         if not self.execution.ready:
             if self.execution.begin(self.epoch, observation.latest.position, now_ns):
                 return None
@@ -316,18 +344,6 @@ class Session:
         if self._active:
             self._say(self._state, code, self.execution.refused.last)
         return None
-
-    @property
-    def _may_begin(self) -> bool:
-        """Whether the safety level allows new chunks; one under way goes on to its end at the permit's share."""
-        return self._permit is not None and self._permit[0].accept_new
-
-    def _put_off(self) -> None:
-        """A chunk that is not begun: no fault of the policy, so the task waits for leave when the rows run out."""
-        self._lacking = Refusal("NO_PERMIT", "no new chunk is begun at this safety level")
-        self.refused.refuse(self._lacking.code, self._lacking.detail)
-        if self._active:
-            self._say(self._state, self._lacking.code, self._lacking.detail)
 
     def outcome(self, number: int) -> Outcome | None:
         """How instruction ``number`` ended, None while it runs."""
