@@ -35,7 +35,8 @@ class StopSources:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, bytes], _Process] = {}
+        self._known: dict[str, dict[bytes, _Process]] = {}  # by source, then by sender; no source without a process
+        self._count = 0  # of processes
         self._tapped: dict[str, float] = {}  # pressed in the newest batch, however it ended
         self._unreadable_ns: int | None = None
         self._uncounted = False
@@ -48,7 +49,7 @@ class StopSources:
             if state is None:
                 self._cannot_read(beat)
             elif state.seq == ESTOP_SIGN_OFF and not state.pressed:
-                self._sign_off((state.source, beat.sender), latched)
+                self._sign_off(state.source, beat.sender, latched)
             else:
                 self._take(beat, state, timeout_ns, latched)
 
@@ -56,13 +57,14 @@ class StopSources:
         """(source, seconds since its last heartbeat) of every source that is pressed or silent at ``now_ns``."""
         held = {UNCOUNTED: 0.0} if self._uncounted else {}
         if self.too_many:
-            held[f"{ESTOP_TOO_MANY}: {len(self._known)}, at most {MAX_SOURCES}"] = 0.0
+            held[f"{ESTOP_TOO_MANY}: {self._count}, at most {MAX_SOURCES}"] = 0.0
         if self._unreadable_ns is not None and now_ns - self._unreadable_ns <= timeout_ns:
             held[UNREADABLE] = (now_ns - self._unreadable_ns) * 1e-9
-        for (source, _), process in self._known.items():
-            if process.pressed or now_ns - process.last_ns > timeout_ns:
-                label = self._label(source)
-                held[label] = max(held.get(label, 0.0), (now_ns - process.last_ns) * 1e-9)
+        for source, processes in self._known.items():
+            silent = [now_ns - process.last_ns for process in processes.values()
+                      if process.pressed or now_ns - process.last_ns > timeout_ns]
+            if silent:
+                held[self._label(source)] = max(silent) * 1e-9
         return list(held.items())
 
     def tapped(self) -> list[tuple[str, float]]:
@@ -71,49 +73,56 @@ class StopSources:
 
     def missing(self, required: Iterable[str]) -> list[str]:
         """Of the names of sources that must be there, those that were never heard, or have signed off."""
-        there = {source for source, _ in self._known}
-        return [name for name in required if name and name not in there]
+        return [name for name in required if name and name not in self._known]
 
     @property
     def too_many(self) -> bool:
-        return len(self._known) > MAX_SOURCES
+        return self._count > MAX_SOURCES
 
     def _take(self, beat: Received[EStopState], state: EStopState, timeout_ns: int, latched: bool) -> None:
         """A release with an old sequence number is a replay and does not count; a press always does."""
-        key = (state.source, beat.sender)
         if state.pressed:
             self._tapped[state.source] = 0.0
-        mine = self._known.get(key)
+        mine = self._known.get(state.source, {}).get(beat.sender)
         if mine is not None and not state.pressed and state.seq <= mine.seq:
             return
         first_ns = mine.first_ns if mine is not None else beat.mono_ns
         if latched:  # by the death of whoever is replaced, which is seen before anybody takes its place
-            self._take_over(key, first_ns, beat.mono_ns - timeout_ns)
-        if mine is None and len(self._known) >= MAX_TOLD_APART:
-            self._uncounted = True
-            return
-        self._known[key] = _Process(first_ns, beat.mono_ns, state.seq, state.pressed)
+            self._take_over(state.source, beat.sender, min(first_ns, beat.mono_ns - timeout_ns))
+        if mine is None:
+            if self._count >= MAX_TOLD_APART:
+                self._uncounted = True
+                return
+            self._count += 1
+        self._known.setdefault(state.source, {})[beat.sender] = _Process(first_ns, beat.mono_ns, state.seq,
+                                                                         state.pressed)
 
-    def _take_over(self, key: tuple[str, bytes], first_ns: int, since_ns: int) -> None:
-        """Whoever had this name, and was silent since before this process began and before ``since_ns``, is gone."""
-        for other, process in list(self._known.items()):
-            if other[0] == key[0] and other != key and process.last_ns < min(first_ns, since_ns):
-                del self._known[other]
+    def _take_over(self, source: str, sender: bytes, since_ns: int) -> None:
+        """Whoever else had this name, and was last heard before ``since_ns``, is gone."""
+        for other, process in list(self._known.get(source, {}).items()):
+            if other != sender and process.last_ns < since_ns:
+                self._forget(source, other)
 
-    def _sign_off(self, key: tuple[str, bytes], latched: bool) -> None:
-        mine = self._known.get(key)
+    def _sign_off(self, source: str, sender: bytes, latched: bool) -> None:
+        mine = self._known.get(source, {}).get(sender)
         may = not (latched or self._tapped) or self.too_many
         if may and mine is not None and not mine.pressed:
-            del self._known[key]
+            self._forget(source, sender)
+
+    def _forget(self, source: str, sender: bytes) -> None:
+        self._count -= 1
+        del self._known[source][sender]
+        if not self._known[source]:
+            del self._known[source]
 
     def _cannot_read(self, beat: Received[EStopState]) -> None:
         """It may have been a press, of whatever its sender speaks for."""
         self._tapped[UNREADABLE] = 0.0
         self._unreadable_ns = beat.mono_ns
-        for (_, sender), process in self._known.items():
-            if sender == beat.sender:
-                process.pressed = True
+        for processes in self._known.values():
+            if beat.sender in processes:
+                processes[beat.sender].pressed = True
 
     def _label(self, source: str) -> str:
-        count = sum(known == source for known, _ in self._known)
+        count = len(self._known.get(source, {}))
         return source if count <= 1 else f"{source} (one of {count} processes of that name)"
