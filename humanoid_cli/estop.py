@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import select
 import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import typer
@@ -19,9 +21,11 @@ from rich.console import Console
 from humanoid_cli.demo import stop_on_signals
 from humanoid_cli.errors import BadInput
 from humanoid_cli.voice import Voice, voice
-from humanoid_core.types import ESTOP_SIGN_OFF, EStopState
+from humanoid_core.types import ESTOP_SIGN_OFF, ESTOP_TOO_MANY, EStopState, SafetyStatus
 
 PERIOD = 0.05  # s between two heartbeats
+STOP, GONE = " ", "gone"  # what `_key` says of the stop keys, and of a terminal that was closed
+ESCAPE = 0x1b  # arrows and function keys begin with it
 HELP = "space: stop   r: release and reset   q: sign off and leave (a source that falls silent counts as pressed)"
 
 
@@ -36,7 +40,8 @@ def _keys() -> Iterator[bool]:
         tty.setcbreak(sys.stdin)
         yield True
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal was closed
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def reset(speaker: Voice, operator: str) -> tuple[bool, str]:
@@ -82,17 +87,21 @@ class Button:
         self.pressed = pressed
         self._seq = 0
         self._shown = ("", False)
+        self._listen: Callable[[], str] = lambda: ""  # waits PERIOD at most for a key
 
     def run(self, seconds: float | None, sign_off: bool) -> bool:
         """Until q, ``seconds``, Ctrl-C or SIGTERM. False when it should have signed off and could not."""
         end = None if seconds is None else time.monotonic() + seconds
         with stop_on_signals() as stop, _keys() as interactive:
             self._console.print(HELP if interactive else "no terminal: heartbeats until Ctrl-C")
+            self._listen = (lambda: _key(PERIOD)) if interactive else (lambda: _wait(stop.wait(PERIOD)))
             while not stop.is_set():
                 self._beat()
-                key = _key(PERIOD) if interactive else _wait(stop.wait(PERIOD))
-                if key in (" ", "s"):
-                    self.pressed = True
+                key = self._listen()
+                if key == STOP:
+                    self._press()
+                elif key == GONE:
+                    break
                 elif key in ("r", "R"):
                     self._reset()
                 elif key == "q" and self._sign_off():
@@ -103,6 +112,10 @@ class Button:
                     return self._sign_off()
         self._console.print(f"'{self._source}' is silent from now on: the monitor takes that as pressed")
         return True
+
+    def _press(self) -> None:
+        self.pressed = True
+        self._beat()
 
     def _beat(self) -> None:
         self._seq += 1
@@ -118,33 +131,67 @@ class Button:
         self._speaker.say("safety/estop", EStopState(self._speaker.now_ns(), self._source, self.pressed, seq))
 
     def _reset(self) -> None:
-        """Release, let the monitor hear of it, and ask for the reset; heartbeats go on meanwhile."""
+        """Release, let the monitor hear of it, and ask for the reset; heartbeats and the stop key go on meanwhile."""
         if not self._operator.strip():
             self._console.print("a reset needs a name: start with --operator NAME")
             return
         self.pressed = False
         for _ in range(3):
             self._beat()
-            time.sleep(PERIOD)
-        accepted, reason = reset(self._speaker, self._operator)
+            if self._listen() == STOP:
+                self._press()
+                return
+        with ThreadPoolExecutor(1) as asking:
+            answer = asking.submit(reset, self._speaker, self._operator)
+            while not answer.done():
+                self._beat()
+                if self._listen() == STOP:
+                    self._press()
+        accepted, reason = answer.result()
         self._console.print("reset accepted; the robot moves again only on a new motion" if accepted else reason)
 
     def _sign_off(self) -> bool:
-        """Leave without leaving a stop behind; refused while pressed or latched."""
+        """Leave without leaving a stop behind; refused while pressed or latched (unless by too many sources)."""
         status = self._speaker.last("safety/status")
-        if self.pressed or (status is not None and status.estop_latched):
+        if self.pressed or (status is not None and status.estop_latched and not _too_many(status)):
             self._console.print("not while the stop is pressed or latched: reset first (r), then leave")
             return False
         for _ in range(3):  # the monitor must not miss it
             self._say(ESTOP_SIGN_OFF)
-            time.sleep(PERIOD)
+            if self._listen() == STOP:
+                self._press()
+                return False
         self._console.print(f"'{self._source}' signed off; it stops nothing any more")
         return True
 
 
+def _too_many(status: SafetyStatus) -> bool:
+    return any(v.subject.startswith(ESTOP_TOO_MANY) for v in status.violations)
+
+
 def _key(seconds: float) -> str:
+    """What was pressed within ``seconds``: STOP, GONE, another key, or ''.
+
+    Read from the terminal itself: behind the buffer of ``sys.stdin`` a key would wait for the next one.
+    """
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
-    return sys.stdin.read(1) if ready else ""
+    if not ready:
+        return ""
+    try:
+        keys = os.read(sys.stdin.fileno(), 4096)
+    except OSError:
+        keys = b""
+    if not keys:
+        time.sleep(seconds)  # a closed terminal is always ready
+        return GONE
+    return _meant(keys)
+
+
+def _meant(keys: bytes) -> str:
+    """One key out of all that came at once. A stop key among them counts alone: who hits many keys wants to stop."""
+    if b" " in keys or b"s" in keys:
+        return STOP
+    return "" if keys[0] == ESCAPE else chr(keys[0])
 
 
 def _wait(_ended: bool) -> str:

@@ -48,7 +48,7 @@ def verify(
             continue
         notes = [f"{len(report.events)} lines", f"head {report.head[:12]}"]
         notes += [f"torn last line in {', '.join(report.torn)} (power loss or kill -9)"] if report.torn else []
-        notes += [f"{report.lost} events were lost for want of disk space"] if report.lost else []
+        notes += [f"{report.lost} events were lost (disk full, or too slow)"] if report.lost else []
         typer.echo(f"{name}: {'WRONG' if report.faults else 'whole'}, {', '.join(notes)}")
     if expect_head and not any(expect_head in report.digests for report in reports.values()):
         typer.echo(f"no log holds the line {expect_head}: lines were cut off, or a log was written anew")

@@ -322,6 +322,8 @@ class SafetyEvent:
 
 #: Sequence number with which a released stop source says goodbye: from then on its silence is no press.
 ESTOP_SIGN_OFF = 2**64 - 1
+#: How the monitor's violation begins while more stop sources speak than it watches: some must sign off.
+ESTOP_TOO_MANY = "too many stop sources"
 
 
 @dataclass(frozen=True)

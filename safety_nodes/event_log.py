@@ -31,6 +31,7 @@ ENVIRONMENT = "HUMANOID_TWIN_LOG"
 #: Processes of the same name that log into one folder at the same time, each a chain of its own.
 _SIBLINGS = 64
 _WAITING = 4096  # events that may wait for a slow disk
+_RETRY = 1.0  # s between two attempts to force lines to the disk
 _FILE = re.compile(r"(?P<chain>.+)-(?P<number>\d{6})_\d{8}T\d{6}\.jsonl")
 
 
@@ -163,7 +164,8 @@ def _utc() -> datetime:
 
 
 class EventWriter:
-    """The log's thread. `put` never waits; `problem` says why nothing is written, '' when all is well."""
+    """The log's thread. `put` never waits for the disk; `problem` says why something is not written, or not forced to
+    the disk, '' when all is well. ``lost``: events that were not written; the chain is told with its next line."""
 
     def __init__(self, folder: Path, name: str, written: Callable[[SafetyEvent], None]) -> None:
         """``written(event)`` is called in the writer's thread, for each event with its number."""
@@ -172,6 +174,9 @@ class EventWriter:
         self._log: EventLog | None = None
         self.problem = ""
         self.count = self.lost = 0
+        self._untold = 0  # of those that were lost: the chain does not know yet
+        self._unsynced = False  # a line is written that must be on the disk, and is not yet
+        self._losing = threading.Lock()
         self._open()
         self._thread = threading.Thread(target=self._run, name=f"{name}-events", daemon=True)
         self._thread.start()
@@ -191,7 +196,7 @@ class EventWriter:
         """Hand over events; what does not fit any more is counted."""
         for event in events:
             if self._queue.qsize() >= _WAITING:
-                self.lost += 1
+                self._lose()
                 self.problem = "the disk is too slow"
             else:
                 self._queue.put(event)
@@ -202,37 +207,69 @@ class EventWriter:
         self._thread.join(timeout=1.0)
 
     def _run(self) -> None:
-        while (event := self._queue.get()) is not None:
+        while True:
+            try:
+                event = self._queue.get(timeout=_RETRY if self._unsynced else None)
+            except queue.Empty:
+                self._sync()
+                continue
+            if event is None:
+                break
             self._take(event)
         if self._log is not None:
             self._log.close()
 
     def _take(self, event: SafetyEvent) -> None:
         """Write one event. It is published in any case: who listens shall not go without because a disk is full."""
-        try:
-            if self._log is None:
-                self._open()
-            if self._log is None:
-                self.lost += 1
-            else:
-                event = self._log.append(event)
-                self.count += 1
-                self.problem = ""
-                if event.kind in SYNCED:
-                    self._log.sync()
-        except OSError as error:
-            self.lost += 1
-            self.problem = _why(error, self._folder)
+        if self._log is None:
+            self._open()
+        if self._log is None:
+            self._lose()
+        else:
+            event = self._append(self._log, event)
         self._written(event)
+
+    def _append(self, log: EventLog, event: SafetyEvent) -> SafetyEvent:
+        with self._losing:
+            log.lost, self._untold = log.lost + self._untold, 0
+        try:
+            event = log.append(event)
+        except OSError as error:
+            with self._losing:
+                self.lost += 1  # and so did the log
+            self.problem = _why(error, self._folder)
+            return event
+        self.count += 1
+        self._unsynced = self._unsynced or event.kind in SYNCED
+        if self._unsynced:
+            self._sync()
+        else:
+            self.problem = ""
+        return event
+
+    def _sync(self) -> None:
+        """Force what must be on the disk there. What fails is said, and tried again until it succeeds."""
+        try:
+            if self._log is not None:
+                self._log.sync()
+        except OSError as error:
+            self.problem = _why(error, self._folder, "written, but not forced to the disk: ")
+        else:
+            self.problem, self._unsynced = "", False
+
+    def _lose(self) -> None:
+        """From any thread."""
+        with self._losing:
+            self.lost += 1
+            self._untold += 1
 
     def _open(self) -> None:
         try:
             self._log, self.problem = EventLog(self._folder, self._name), ""
-            self._log.lost = self.lost
         except (OSError, ValueError) as error:
             self.problem = _why(error, self._folder)
 
 
-def _why(error: Exception, folder: Path) -> str:
+def _why(error: Exception, folder: Path, state: str = "") -> str:
     text = error.strerror if isinstance(error, OSError) else str(error)
-    return f"event log in {folder}: {text}; free or name another folder with log_dir or ${ENVIRONMENT}"
+    return f"event log in {folder}: {state}{text}; free or name another folder with log_dir or ${ENVIRONMENT}"

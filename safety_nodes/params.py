@@ -106,6 +106,8 @@ class MonitorParams:
                                   low=0.1, high=60.0)
     confidence_low: float = param(0.4, "policy's own confidence below which it moves at half speed", "",
                                   low=0.0, high=1.0)
+    required_stop_sources: tuple[str, ...] = param(("",), "stop sources without which nothing moves; one empty name: "
+                                                   "none")
     log_dir: str = param("", "folder of the event log; empty: $HUMANOID_TWIN_LOG or ~/.humanoid_twin/log")
 
 

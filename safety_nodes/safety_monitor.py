@@ -62,7 +62,8 @@ class SafetyMonitor(HumanoidNode):
                          for key, topic in NEWEST.items() if topic not in GATED}
         # Deep enough to hear every sender between two ticks.
         self._gated = {topic: Inbox(self, topic, depth=8) for topic in GATED}
-        self._estop = Inbox(self, "safety/estop", depth=32)
+        # Deep enough for what comes while this process stands still: a short press must not be pushed out.
+        self._estop = Inbox(self, "safety/estop", depth=256)
         self._successions = {topic: Succession(NS) for topic in GATED}
         self.advertise("safety/permit")
         self.advertise("safety/status", "safety/events", while_inactive=True)
@@ -125,7 +126,11 @@ class SafetyMonitor(HumanoidNode):
         self._keep(key, letters)
 
     def _hear_stops(self, now_ns: int) -> None:
-        self._beats += [Received(x.open(), x.arrival_ns, x.sender) for x in self._estop.take(now_ns)]
+        for letter in self._estop.take(now_ns):
+            beat = Received(letter.open(), letter.arrival_ns, letter.sender)
+            if beat.value is None:
+                self.refused.refuse("OUT_OF_RANGE", "safety/estop: unreadable, counts as pressed")
+            self._beats.append(beat)
 
     def _count(self, topic: str, letters: list[Letter]) -> None:
         if topic in self._heard:
@@ -148,9 +153,11 @@ class SafetyMonitor(HumanoidNode):
         with self._lock:
             mono_ns = time.monotonic_ns()
             answer = reset(request.nonce, request.operator_name, mono_ns, self.config, self.memory)
-            self.log.put(self.events.reset(answer, request.operator_name, mono_ns, self.now_ns()))
-        text = f"reset by '{request.operator_name}': {answer.code or 'accepted'} {answer.text}"
-        self.get_logger().warning(text)
+            events = self.events.reset(answer, request.operator_name, mono_ns, self.now_ns())
+            self.log.put(events)
+        if events:  # of a flood of refusals the first; how many followed is in the event log
+            text = f"reset by '{request.operator_name}': {answer.code or 'accepted'} {answer.text}"
+            self.get_logger().warning(text)
         response.accepted = answer.accepted
         response.reason = f"{answer.code}: {answer.text}" if answer.code else ""
         return response

@@ -88,10 +88,13 @@ class MonitorConfig:
     reset_interval: float
     recovery_dwell: float
     confidence_low: float
+    required_stop_sources: tuple[str, ...]  # names; empty ones do not count
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                continue
             if not math.isfinite(value):
                 raise ConfigError(f"{field.name} = {value} must be a finite number")
             if field.name.endswith(("timeout", "dwell", "max_age", "interval", "validity")) and not value > 0.0:

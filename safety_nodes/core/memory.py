@@ -5,54 +5,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from humanoid_core.types import ESTOP_SIGN_OFF, EStopState, Level, Posture
+from humanoid_core.types import Level, Posture
 from safety_nodes.core.clearance import Clearance, Contact
 from safety_nodes.core.history import History
 from safety_nodes.core.recovery import RecoveryMemory
-from safety_nodes.core.types import Finding, Received
+from safety_nodes.core.stops import StopSources
+from safety_nodes.core.types import Finding
 
-MAX_SOURCES = 64
-
-
-class StopSources:
-    """Heartbeats of the emergency-stop sources, by name. Seen once and silent counts as pressed.
-
-    A source leaves by signing off: a last heartbeat, released, with the number ESTOP_SIGN_OFF, from the process that
-    was heard last, while nothing is latched. One that died takes its place again as a new process of the same name,
-    which may then sign off.
-    """
-
-    def __init__(self) -> None:
-        self._last: dict[str, Received[EStopState]] = {}
-        self.overflow = False
-
-    def hear(self, beat: Received[EStopState], latched: bool = False) -> None:
-        """Take a heartbeat. A release with an old sequence number is a replay and does not count; a press
-        always does."""
-        state = beat.value
-        if state is None:
-            return
-        if state.seq == ESTOP_SIGN_OFF and not state.pressed:
-            known = self._last.get(state.source)
-            if not latched and known is not None and known.sender == beat.sender and known.value is not None \
-                    and not known.value.pressed:
-                del self._last[state.source]
-            return
-        if state.source not in self._last and len(self._last) >= MAX_SOURCES:
-            self.overflow = True  # too many to watch: stays pressed
-            return
-        last = self._last.get(state.source)
-        if last is not None and last.value is not None and not state.pressed:
-            replay = beat.sender == last.sender and state.seq <= last.value.seq
-            if replay:
-                return
-        self._last[state.source] = beat
-
-    def pressed(self, now_ns: int, timeout_ns: int) -> list[tuple[str, float]]:
-        """(source, seconds since its last heartbeat) of every source that is pressed or silent."""
-        held = [(name, (now_ns - beat.mono_ns) * 1e-9) for name, beat in self._last.items()
-                if beat.value is None or beat.value.pressed or now_ns - beat.mono_ns > timeout_ns]
-        return [*held, ("too many stop sources", 0.0)] if self.overflow else held
+#: Nonces of resets that are remembered; at one in a second, 18 hours of them.
+MAX_NONCES = 65536
 
 
 class KOfN:
@@ -89,7 +50,7 @@ class Memory:
     latched: bool = False
     latch_cause: str = ""
     reset_count: int = 0
-    nonces: set[int] = field(default_factory=set)
+    nonces: dict[int, None] = field(default_factory=dict)  # in the order in which they came
     last_reset_ns: int | None = None
     last_tick_ns: int | None = None
     stops: StopSources = field(default_factory=StopSources)

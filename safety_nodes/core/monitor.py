@@ -9,10 +9,10 @@ from humanoid_core.robot_model import RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.types import Level, Violation
 from safety_nodes.core.config import MonitorConfig
-from safety_nodes.core.memory import KOfN, Memory
+from safety_nodes.core.memory import MAX_NONCES, KOfN, Memory
 from safety_nodes.core.posture import choose
 from safety_nodes.core.recovery import at_work, readmit, recover
-from safety_nodes.core.rules import RULES, Rule
+from safety_nodes.core.rules import RULES, Rule, estop
 from safety_nodes.core.rules.shape import well_formed
 from safety_nodes.core.severity import DANGER, EMERGENCY, level_of
 from safety_nodes.core.types import Finding, Inputs, Tick, Verdict
@@ -23,8 +23,7 @@ _MOST = 16  # violations in one report
 def evaluate(inputs: Inputs, now_ns: int, robot: RobotModel, config: MonitorConfig, memory: Memory,
              rules: tuple[Rule, ...] = RULES) -> Verdict:
     """Judge one tick at monotonic time `now_ns`. Changes `memory`; the same inputs give the same verdicts."""
-    for beat in inputs.estops:
-        memory.stops.hear(beat, memory.latched)
+    memory.stops.hear(inputs.estops, int(config.estop_timeout * NS), memory.latched)
     received = inputs.state.value if inputs.state is not None else None
     state = received if received is not None and well_formed(received, robot.n) else None
     tick = Tick(inputs, now_ns, robot, config, memory, state)
@@ -104,6 +103,20 @@ def _violations(found: list[Finding], ros_ns: int, memory: Memory) -> tuple[Viol
                  for f in shown)
 
 
+def _held(now_ns: int, config: MonitorConfig, memory: Memory) -> str:
+    """Which stop sources keep the latch, and the way out; '' when none does."""
+    stops, texts = memory.stops, []
+    pressed = stops.pressed(now_ns, int(config.estop_timeout * NS))
+    if pressed:
+        names = ", ".join(name for name, _ in pressed[:_MOST])
+        names += f" and {len(pressed) - _MOST} more" if len(pressed) > _MOST else ""
+        texts.append(f"still pressed or silent: {names}; release it, or start it anew under its name")
+    if stops.too_many:
+        texts.append("of too many sources let some sign off (q)")
+    texts += [estop.not_there(name) for name in stops.missing(config.required_stop_sources)]
+    return "; ".join(texts)
+
+
 @dataclass(frozen=True)
 class ResetAnswer:
     accepted: bool
@@ -124,13 +137,12 @@ def reset(nonce: int, operator: str, now_ns: int, config: MonitorConfig, memory:
     if memory.last_reset_ns is not None and now_ns - memory.last_reset_ns < config.reset_interval * NS:
         return ResetAnswer(False, "RESET_RATE", f"wait {config.reset_interval:g} s between resets")
     memory.last_reset_ns = now_ns
-    if len(memory.nonces) >= 4096:
-        memory.nonces.clear()
-    memory.nonces.add(nonce)
-    pressed = memory.stops.pressed(now_ns, int(config.estop_timeout * NS))
-    if pressed:
-        names = ", ".join(name for name, _ in pressed)
-        return ResetAnswer(False, "RESET_PRESSED", f"still pressed or silent: {names}; release it, or bring it back")
+    if len(memory.nonces) >= MAX_NONCES:
+        del memory.nonces[next(iter(memory.nonces))]
+    memory.nonces[nonce] = None
+    held = _held(now_ns, config, memory)
+    if held:
+        return ResetAnswer(False, "RESET_PRESSED", held)
     if memory.raw_level == Level.EMERGENCY:
         return ResetAnswer(False, "RESET_CAUSE", f"the cause lasts: {memory.latch_cause}")
     memory.latched, memory.latch_cause = False, ""

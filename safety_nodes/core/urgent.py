@@ -1,4 +1,5 @@
-"""What cannot wait for the next tick: a pressed stop, and a state past a limit of which every single sample counts.
+"""What cannot wait for the next tick: a pressed stop (or what cannot be read of one), and a state past a limit of which
+every single sample counts.
 
 The monitor looks at these between its ticks and ticks at once when there is one; everything is judged then as always.
 """
@@ -24,7 +25,7 @@ def urgent(state: Received[RobotState] | None, beats: Iterable[Received[EStopSta
     """Whether the newest state or one of the heartbeats stops the arms. Where they are stopped already, nothing is."""
     if memory.latched:
         return False
-    if any(beat.value is not None and beat.value.pressed for beat in beats):
+    if any(beat.value is None or beat.value.pressed for beat in beats):
         return True
     if state is None or state.value is None or memory.raw_level >= Level.DANGER:
         return False
