@@ -15,8 +15,8 @@ from typing import Any
 
 from humanoid_bench.policy import ENDLESS, Policy
 from humanoid_core.robot_model import RobotModel
+from humanoid_core.sender import OneGate
 from humanoid_core.timing import MS, NS
-from humanoid_core.types import Mode
 from humanoid_replay.stages import SafetyStage, Stage
 from humanoid_replay.through import Settings, make_stages
 from sim_nodes.core.faults import FaultBoard
@@ -59,6 +59,7 @@ class Lockstep:
         if self.policy is not None:
             self.stages = {"policy": self.policy, **self.stages}
         self.newest: dict[str, Any] = {}
+        self.obeyed = OneGate()
         monitor = self.stages.get("safety")
         self._monitor = monitor if isinstance(monitor, SafetyStage) else None
         self._dead: set[str] = set()
@@ -190,7 +191,7 @@ class Lockstep:
         self.newest[topic] = value
         for hear in self._listeners[topic]:
             hear(value, self.now_ns)
-        self.to_robot(topic, value)
+        self.to_robot(topic, value, sender)
         if self._monitor is not None:
             self._monitor.heard_from(topic, sender, self.now_ns)
         for name, stage in self.stages.items():
@@ -200,12 +201,16 @@ class Lockstep:
                 else:
                     self._hand(name, topic, value, self.now_ns, sender)
 
-    def to_robot(self, topic: str, value: Any) -> None:
+    def to_robot(self, topic: str, value: Any, sender: bytes) -> None:
         """The robot's end of the wires; a house with another way to the robot has another one here."""
         if topic == "robot/joint_command":
-            self.plant.command(value)
+            if not self.obeyed.command(sender, self.now_ns):
+                self.plant.command(value)
         elif topic == "robot/mode":
-            self.plant.set_mode(Mode(value.mode), value.reason)
+            self.obeyed.mode(sender, self.now_ns, value)
+            order = self.obeyed.order(self.now_ns)
+            if order is not None:
+                self.plant.set_mode(order[0].mode, order[0].reason)
 
     def _hand(self, name: str, topic: str, value: Any, arrival_ns: int, sender: bytes) -> None:
         for said_topic, said in self.stages[name].on(topic, value, arrival_ns, sender):

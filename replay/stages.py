@@ -32,7 +32,7 @@ from safety_nodes.core.identity import Succession
 from safety_nodes.core.memory import Memory
 from safety_nodes.core.monitor import ResetAnswer, evaluate, reset
 from safety_nodes.core.rules.communication import COUNTED
-from safety_nodes.core.rules.publisher import GATED
+from safety_nodes.core.rules.publisher import GATED, SHOWN_BY
 from safety_nodes.core.types import Inputs, Received
 from safety_nodes.params import GateParams, MonitorParams, core_config
 from twin_nodes.core.ingest import IngestCore
@@ -215,6 +215,8 @@ class SafetyStage:
         """Who spoke on a gated topic; a recording does not know it."""
         if topic in self._successions:
             self._successions[topic].hear(sender, now_ns)
+        if topic in SHOWN_BY:
+            self._successions[SHOWN_BY[topic]].present(sender, now_ns)
         if topic in COUNTED:
             self._heard = self._heard or dict.fromkeys(COUNTED, 0)
             self._heard[topic] += 1
@@ -227,10 +229,11 @@ class SafetyStage:
         self._estops = []
         v = evaluate(inputs, now_ns, self.robot, self.config, self.memory)
         seq = count + 1
-        return [(PERMIT, Permit(now_ns, seq, v.level, v.scale, self.config.permit_validity, v.accept_new, v.latched,
+        ros_ns = now_ns + self.wall_ns
+        return [(PERMIT, Permit(ros_ns, seq, v.level, v.scale, self.config.permit_validity, v.accept_new, v.latched,
                                 v.reset_count, v.posture, removed_joints=v.removed)),
-                ("safety/status", SafetyStatus(now_ns, v.level, v.latched, v.cause, v.violations, seq, 0, 0.0)),
-                *self._numbered(self._events.tick(v, self._override(), now_ns, now_ns + self.wall_ns))]
+                ("safety/status", SafetyStatus(ros_ns, v.level, v.latched, v.cause, v.violations, seq, 0, 0.0)),
+                *self._numbered(self._events.tick(v, self._override(), now_ns, ros_ns))]
 
     def _override(self) -> OverrideState | None:
         heard = self._newest.get("override")
@@ -269,15 +272,16 @@ class GateStage:
         inputs = GateInputs(tuple(came[PERMIT]), tuple(came["vla/joint_command"]), self._state,
                             tuple(came["safety/override"]))
         self._came, self._state = {topic: [] for topic in self.inputs}, None
-        said = self.gate.step(now_ns, now_ns + self.wall_ns, inputs)
+        ros_ns = now_ns + self.wall_ns
+        said = self.gate.step(now_ns, ros_ns, inputs)
         out: Outputs = [] if said.command is None else [(COMMAND, said.command)]
         last, self._last = self._last, said
         periodic = count % EACH == 0 or last is None
         if periodic or last is None or said.mode != last.mode:
             self._mode_seq += 1
-            out.append(("robot/mode", RobotMode(now_ns, said.mode, said.reason, self._mode_seq)))
+            out.append(("robot/mode", RobotMode(ros_ns, said.mode, said.reason, self._mode_seq)))
         if periodic or last is None or (said.state, said.reason) != (last.state, last.reason):
-            out.append(("safety/gate", GateStatus(now_ns, said.state, said.reason, self.gate.passed, self.gate.held,
+            out.append(("safety/gate", GateStatus(ros_ns, said.state, said.reason, self.gate.passed, self.gate.held,
                                                   self.gate.refused.items(), count + 1, 0, 0.0, said.permit_age)))
         return out
 

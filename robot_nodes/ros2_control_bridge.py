@@ -15,18 +15,15 @@ from humanoid_core.reasons import Refusals
 from humanoid_core.robot import RobotError, load_robot
 from humanoid_core.robot_model import Array
 from humanoid_core.robot_schema import nearest
-from humanoid_core.timing import MS, NS, Metronome
-from humanoid_core.types import JointCommand, JointSample, Mode, RobotMode
+from humanoid_core.timing import NS, Metronome
+from humanoid_core.types import JointSample
 from humanoid_ros.inbox import Inbox
 from humanoid_ros.node import OK, WARN, HumanoidNode, run
 from humanoid_ros.params import declare
 from humanoid_ros.realtime import REAL_TIME
 from robot_nodes.core.follower import Follower
-from robot_nodes.core.sender import OneSender
+from robot_nodes.gate_inbox import GateInbox
 from robot_nodes.params import FORWARD, ControlParams
-
-#: A mode that the gate has not repeated for so long counts as HOLD; it repeats it ten times a second.
-MODE_AGE_NS = 500 * MS
 
 
 class Ros2ControlBridge(HumanoidNode):
@@ -53,9 +50,7 @@ class Ros2ControlBridge(HumanoidNode):
         kind = Float64MultiArray if p.controller == FORWARD else JointTrajectory
         self._out = self.create_publisher(kind, p.topic, 1)
         self._states = Inbox(self, "joint_states")
-        self._commands, self._modes = Inbox(self, "robot/joint_command", depth=4), Inbox(self, "robot/mode")
-        self._sender = OneSender()
-        self._mode, self._mode_ns = Mode.HOLD, 0
+        self._gate = GateInbox(self, self.refused)
         self.steady_loop(p.rate, self._drive)
         self.diagnostics(self._report)
         if not p.actuate:
@@ -66,22 +61,7 @@ class Ros2ControlBridge(HumanoidNode):
             sample = letter.open()
             if isinstance(sample, JointSample):
                 self.core.measured(sample.names, sample.position, letter.arrival_ns)
-        for letter in self._modes.take(now_ns):
-            mode = letter.open()
-            if isinstance(mode, RobotMode):
-                self._mode, self._mode_ns = mode.mode, letter.arrival_ns
-        commands = []
-        for letter in self._commands.take(now_ns):
-            command = letter.open()
-            if not isinstance(command, JointCommand):
-                self.refused.refuse("OUT_OF_RANGE", "robot/joint_command")
-            elif not self._sender.take(letter.sender, letter.arrival_ns):
-                self.refused.refuse("PUBLISHER", "a second publisher on robot/joint_command")
-            else:
-                commands.append(command)
-        mode = self._mode
-        if mode is Mode.RUN and now_ns - self._mode_ns > MODE_AGE_NS:
-            mode = Mode.HOLD
+        commands, mode = self._gate.take(now_ns)
         out = self.core.step(now_ns, commands, mode)
         if out is None:
             return

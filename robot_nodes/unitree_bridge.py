@@ -15,20 +15,16 @@ from humanoid_core.reasons import Refusals
 from humanoid_core.robot import load_robot
 from humanoid_core.robot_model import Array
 from humanoid_core.timing import MS, Metronome
-from humanoid_core.types import BatterySample, ImuSample, JointCommand, Mode, RobotMode
-from humanoid_ros.inbox import Inbox, Letter
+from humanoid_core.types import BatterySample, ImuSample, Mode
 from humanoid_ros.node import ERROR, OK, WARN, HumanoidNode, run
 from humanoid_ros.params import ParameterError, declare
 from humanoid_ros.realtime import REAL_TIME
 from robot_nodes.core.actuation import Phase
 from robot_nodes.core.bridge import Bridge
 from robot_nodes.core.onboard import Onboard
-from robot_nodes.core.sender import OneSender
 from robot_nodes.core.unitree_spec import BridgeError, UnitreeSpec, check_motors, load_spec
+from robot_nodes.gate_inbox import GateInbox
 from robot_nodes.params import UnitreeParams, period_ns
-
-#: A mode that the gate has not repeated for so long counts as HOLD; it repeats it ten times a second.
-MODE_AGE_NS = 500 * MS
 
 
 class UnitreeBridge(HumanoidNode):
@@ -52,9 +48,7 @@ class UnitreeBridge(HumanoidNode):
         self._imus = {imu.name: imu.topic for imu in self.robot.imus}
         self._next_torso_ns = self._next_battery_ns = 0
         self.advertise("joint_states", "motor_status", "battery_state", *self._imus.values())
-        self._commands, self._modes = Inbox(self, "robot/joint_command", depth=4), Inbox(self, "robot/mode")
-        self._sender = OneSender()
-        self._mode, self._mode_ns = Mode.HOLD, 0
+        self._gate = GateInbox(self, self.refused)
         self._phase = Phase.WAITING
         self.own_loop(self._listen, while_inactive=True)
         self.steady_loop(p.rate, self._drive, while_inactive=True)
@@ -99,14 +93,7 @@ class UnitreeBridge(HumanoidNode):
     # --- the steady loop
 
     def _drive(self, now_ns: int, _loop: Metronome) -> None:
-        for letter in self._modes.take(now_ns):
-            mode = letter.open()
-            if isinstance(mode, RobotMode):
-                self._mode, self._mode_ns = mode.mode, letter.arrival_ns
-        mode = self._mode
-        if mode is Mode.RUN and now_ns - self._mode_ns > MODE_AGE_NS:
-            mode = Mode.HOLD
-        commands = [c for letter in self._commands.take(now_ns) if (c := self._command(letter)) is not None]
+        commands, mode = self._gate.take(now_ns)
         if not self.active:
             commands, mode = [], Mode.HOLD
         out = self.core.step(now_ns, commands, mode, self.wire.take_answers())
@@ -117,16 +104,6 @@ class UnitreeBridge(HumanoidNode):
         if self.core.actuation.phase is not self._phase:
             self._phase = self.core.actuation.phase
             self.get_logger().info(f"{self._phase.value} {self.core.actuation.reason}".rstrip())
-
-    def _command(self, letter: Letter) -> JointCommand | None:
-        command = letter.open()
-        if not isinstance(command, JointCommand):
-            self.refused.refuse("OUT_OF_RANGE", "robot/joint_command")
-            return None
-        if not self._sender.take(letter.sender, letter.arrival_ns):
-            self.refused.refuse("PUBLISHER", "a second publisher on robot/joint_command")
-            return None
-        return command
 
     # --- the executor's thread
 

@@ -111,7 +111,10 @@ class CommandGate(HumanoidNode):
         out = self._last
         if out is None:
             return WARN, "no tick yet", {}
+        motion = self.gate.motion
         values = {"passed": self.gate.passed, "held": self.gate.held, "overruns": self.loop.overruns,
+                  "jog_steps_slowed": motion.slowed, "poses_outside_limits": motion.point.outside,
+                  "plans_failed": motion.point.failures,
                   "last_refusal": self.gate.refused.last, **dict(self.gate.refused.items())}
         well = out.state in ("passing", "holding") and not self.log.problem
         return OK if well else WARN, f"{out.state} {out.reason} {self.log.problem}", values | self.log.report()

@@ -124,6 +124,7 @@ class GateParams:
     command_max_age: float = param(0.06, "age of a policy's command", "s", low=0.01, high=0.2)
     command_future: float = param(0.02, "how far ahead of now a command may be stamped", "s", low=0.001, high=0.1)
     permit_validity: float = param(0.03, "a permit that claims to hold longer is refused", "s", low=0.005, high=0.03)
+    permit_max_age: float = param(0.05, "how far a permit's stamp may lie from now", "s", low=0.02, high=0.2)
     sender_silence: float = param(0.5, "silence after which another sender may take over a gated topic", "s",
                                   low=0.1, high=10.0)
     suspend_gap: float = param(0.06, "pause of the gate itself after which nothing heard is believed", "s",

@@ -24,7 +24,7 @@ from safety_nodes.core.identity import Succession
 from safety_nodes.core.memory import Memory
 from safety_nodes.core.monitor import evaluate, reset
 from safety_nodes.core.rules.communication import COUNTED
-from safety_nodes.core.rules.publisher import CLOCK, GATED
+from safety_nodes.core.rules.publisher import CLOCK, GATED, SHOWN_BY
 from safety_nodes.core.types import Inputs, Received, Verdict
 from safety_nodes.core.urgent import urgent
 from safety_nodes.event_log import EventWriter
@@ -58,7 +58,7 @@ class SafetyMonitor(HumanoidNode):
         self._beats: list[Received[Any]] = []  # of stop sources since the last tick
         self._heard = dict.fromkeys(COUNTED, 0)  # messages since then
         self._listed: tuple[tuple[str, int], ...] = ()
-        self._inboxes = {key: Inbox(self, topic, depth=8 if topic in COUNTED else None)
+        self._inboxes = {key: Inbox(self, topic, depth=8 if topic in (*COUNTED, *SHOWN_BY) else None)
                          for key, topic in NEWEST.items() if topic not in GATED}
         # Deep enough to hear every sender between two ticks.
         self._gated = {topic: Inbox(self, topic, depth=8) for topic in GATED}
@@ -121,8 +121,10 @@ class SafetyMonitor(HumanoidNode):
                       **self._newest)
 
     def _hear(self, key: str, now_ns: int) -> None:
-        letters = self._inboxes[key].take(now_ns)
-        self._count(NEWEST[key], letters)
+        topic, letters = NEWEST[key], self._inboxes[key].take(now_ns)
+        self._count(topic, letters)
+        for letter in letters if topic in SHOWN_BY else ():
+            self._successions[SHOWN_BY[topic]].present(letter.sender, letter.arrival_ns)
         self._keep(key, letters)
 
     def _hear_stops(self, now_ns: int) -> None:

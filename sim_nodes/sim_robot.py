@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot import RobotError, load_robot
 from humanoid_core.robot_model import CameraSpec, RobotModel
+from humanoid_core.sender import OneGate
 from humanoid_core.timing import MS, NS, Metronome
 from humanoid_core.topics import TOPICS
 from humanoid_ros.convert import stamped, to_msg, xyz
@@ -78,7 +79,8 @@ class SimRobot(HumanoidNode):
         self.advertise(*topics, "sim/truth")
         self._camera = self._open_camera()
         self._commands = Inbox(self, "robot/joint_command", depth=4)
-        self._modes = Inbox(self, "robot/mode", depth=4)
+        self._modes = Inbox(self, "robot/mode", depth=16)  # the gate's among those of somebody who shouts
+        self._gate = OneGate()
         self.create_service(Push, "sim/push", self._on_push)
         self.create_service(SetFault, "sim/set_fault", self._on_fault)
         self.diagnostics(self._report)
@@ -134,21 +136,28 @@ class SimRobot(HumanoidNode):
 
     def _read(self, now_ns: int) -> None:
         """What was asked of the robot since the last tick."""
-        for order in (letter.open() for letter in self._modes.take(now_ns)):
-            if order is None:
-                self._unreadable("robot/mode", "no such mode")
-            else:
-                with self._lock:
-                    self.plant.set_mode(order.mode, order.reason)
+        gate = self._gate
         for letter in self._commands.take(now_ns):
             command = letter.open()
             if command is None:
-                self._unreadable("robot/joint_command", "cannot be read")
+                self._refuse("OUT_OF_RANGE", "robot/joint_command: cannot be read")
+            elif code := gate.command(letter.sender, letter.arrival_ns):
+                self._refuse(code, "robot/joint_command: not from the gate that is obeyed")
             else:
                 self._arrivals.add(letter.arrival_ns, command)
+        for letter in self._modes.take(now_ns):
+            mode = letter.open()
+            if mode is None:
+                self._refuse("OUT_OF_RANGE", "robot/mode: no such mode")
+            elif code := gate.mode(letter.sender, letter.arrival_ns, mode):
+                self._refuse(code, f"robot/mode {mode.mode.name}: not from the gate that is obeyed")
+        order = gate.order(now_ns)
+        if order is not None and order[0].mode != self.plant.mode:
+            with self._lock:
+                self.plant.set_mode(order[0].mode, order[0].reason)
 
-    def _unreadable(self, topic: str, why: str) -> None:
-        self.refused.refuse("OUT_OF_RANGE", f"{topic}: {why}")
+    def _refuse(self, code: str, detail: str) -> None:
+        self.refused.refuse(code, detail)
         self.get_logger().warning(f"refused {self.refused.last}", throttle_duration_sec=2.0)
 
     def _advance(self, stamp_ns: int, begun_ns: int) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from humanoid_bench.faults.deeds import as_policy, stranger
+from humanoid_bench.faults.deeds import as_policy, stranger, stranger_mode
 from humanoid_bench.faults.row import Row, World, Wrong
-from humanoid_core.types import JointCommand, Level
+from humanoid_core.types import JointCommand, Level, Mode
 
 
 def _stall(world: World) -> None:
@@ -58,6 +58,12 @@ def _talk_to_robot(world: World) -> None:
     stranger("robot/joint_command")(world)
 
 
+def _kept_its_torque(world: World, begin_ns: int) -> str:
+    """The robot did not do what it was asked by a stranger."""
+    seen = [h.value for h in world.heard["sim/truth"] if h.mono_ns >= begin_ns]
+    return "the robot obeyed a stranger" if any(x.fallen or x.mode == Mode.DAMP.name for x in seen) else ""
+
+
 def _impossible(world: World) -> None:
     """A command past a joint's limit."""
     def past(c: JointCommand) -> JointCommand:
@@ -75,6 +81,8 @@ ROWS = (
         level=Level.EMERGENCY, after="reset"),
     Row("C2", "somebody speaks straight to the robot", _talk_to_robot, ("PUBLISHER",), level=Level.EMERGENCY,
         after="reset"),
+    Row("C2-mode", "somebody asks the robot itself to go limp", stranger_mode(Mode.DAMP), ("PUBLISHER",),
+        level=Level.EMERGENCY, after="reset", watch=1.5, look=_kept_its_torque),
     Row("C3", "the policy stalls in mid-motion", _stall, ("NO_COMMAND", "EXHAUSTED"), most=Level.CAUTION,
         within_ms=90.0),
     Row("C4", "commands come 0.2 s late", _late, ("STALE", "NO_COMMAND"), most=Level.CAUTION, within_ms=90.0),

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from humanoid_bench.faults.row import Deed, World, Wrong
+from humanoid_bench.faults.row import STRANGER, Deed, World, Wrong
 from humanoid_core.timing import NS
-from humanoid_core.types import EStopState, JointCommand, OverrideState
+from humanoid_core.types import EStopState, JointCommand, Mode, OverrideState, RobotMode
 
 BEAT = 0.05  # s between two heartbeats
 
@@ -83,9 +83,20 @@ def stranger(topic: str, seconds: float = 0.5) -> Deed:
     def do(world: World) -> None:
         last: JointCommand = world.last("robot/joint_command")
         for seq in range(1, round(seconds / 0.01)):
-            world.say(topic, JointCommand(world.ros_ns(), seq, 99, "stranger", last.joint_names, last.position,
-                                          np.zeros(len(last.joint_names))), "stranger")
+            world.say(topic, JointCommand(world.ros_ns(), seq, 99, STRANGER, last.joint_names, last.position,
+                                          np.zeros(len(last.joint_names))), STRANGER)
             world.wait(0.01)
+
+    return do
+
+
+def stranger_mode(mode: Mode, seconds: float = 1.0) -> Deed:
+    """Somebody else asks the robot for a mode, five times as often as the gate does."""
+
+    def do(world: World) -> None:
+        for seq in range(1, round(seconds / 0.02)):
+            world.say("robot/mode", RobotMode(world.ros_ns(), mode, STRANGER, seq), STRANGER)
+            world.wait(0.02)
 
     return do
 

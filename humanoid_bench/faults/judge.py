@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from humanoid_bench.faults.row import Heard, Row, World
+from humanoid_bench.faults.row import STRANGER, Heard, Row, World
 from humanoid_core.robot_model import RobotModel
 from humanoid_core.timing import MS
 from humanoid_core.types import Level, Mode
@@ -177,7 +177,8 @@ def _gate_word(world: World) -> str:
 def _torque_taken(world: World, begin_ns: int) -> list[str]:
     """Zero torque for a robot that stands is never an answer."""
     tall = all(not h.value.fallen for h in world.heard.get("sim/truth", []) if h.mono_ns >= begin_ns)
-    damp = any(h.value.mode == Mode.DAMP for h in world.heard.get("robot/mode", []) if h.mono_ns >= begin_ns)
+    damp = any(h.value.mode == Mode.DAMP and h.value.reason != STRANGER for h in world.heard.get("robot/mode", [])
+               if h.mono_ns >= begin_ns)
     return ["torque was taken away from a standing robot"] if tall and damp else []
 
 

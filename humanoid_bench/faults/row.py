@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from humanoid_core.types import JointCommand, Level
 
+#: Who a row calls itself when it speaks where only one may: source of its commands, reason of its modes.
+STRANGER = "stranger"
+
 
 @dataclass(frozen=True)
 class Heard:

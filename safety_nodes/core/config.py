@@ -130,6 +130,7 @@ class GateConfig:
     command_max_age: float
     command_future: float
     permit_validity: float
+    permit_max_age: float
     sender_silence: float
     suspend_gap: float
     rate_tolerance: float

@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import RobotModel
 from humanoid_core.timing import NS, SteadyStamps
@@ -32,6 +30,7 @@ from safety_nodes.core.intake_override import OverrideIntake
 from safety_nodes.core.intake_permits import PermitIntake
 from safety_nodes.core.motion import Motion
 from safety_nodes.core.setpoint import SetPoint
+from safety_nodes.core.state_check import state_fault
 from safety_nodes.core.types import Received
 
 GROUP = "upper_body"
@@ -125,17 +124,19 @@ class Gate:
     def _hear(self, mono_ns: int, ros_ns: int, inputs: GateInputs) -> _Heard:
         """Take what arrived and judge it."""
         self.stamps.tick(mono_ns, ros_ns)
-        if self._heard_ns is not None and mono_ns - self._heard_ns > self.config.suspend_gap * NS:
+        woken = self._heard_ns is not None and mono_ns - self._heard_ns > self.config.suspend_gap * NS
+        if woken:
             self._distrust()
             self.permits.forget()
+            self.override.forget()
             self.setpoint.rebase(self.setpoint.position)  # the robot has stopped by itself meanwhile
             inputs = GateInputs(overrides=inputs.overrides, active=inputs.active)
         self._heard_ns, self._active = mono_ns, inputs.active
         self._take_state(inputs.state)
-        hard, reset = self.permits.take(inputs.permits)
+        hard, reset = self.permits.take(inputs.permits, self.stamps)
         if reset:
             self._distrust()
-        self.override.take(inputs.overrides)
+        self.override.take(inputs.overrides, self.stamps, obey=not woken)
         self._fresh = self._is_fresh(mono_ns)
         orders = self._orders(mono_ns)
         block = self._blocked(orders, mono_ns)
@@ -238,17 +239,19 @@ class Gate:
     # --- what arrived
 
     def _take_state(self, state: Received[RobotState] | None) -> None:
-        if state is None or state.value is None:
+        """A bad state is no state: silence brakes."""
+        if state is None:
             return
-        q = state.value.position
-        if q.shape != (self._n,):
-            self.refused.refuse("WRONG_LENGTH", "robot state")
-        elif not bool(np.isfinite(q).all()):
-            self.refused.refuse("NON_FINITE", "robot state")
-        else:
-            self._state = state
-            self.motion.measure(q)
-            self._become_ready()
+        if state.value is None:
+            self.refused.refuse("OUT_OF_RANGE", "robot state")
+            return
+        code, field = state_fault(state.value, self._n)
+        if code:
+            self.refused.refuse(code, f"robot state: {field}")
+            return
+        self._state = state
+        self.motion.measure(state.value.position)
+        self._become_ready()
 
     def _become_ready(self) -> None:
         """RUN may be asked for once the set-point stands at the measured pose."""

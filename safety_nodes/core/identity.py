@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from humanoid_core.sender import participant
+
 
 class SoleSender:
     """Binds a topic to the first sender; another is foreign until the bound one was silent for `silence_ns`.
@@ -27,19 +29,35 @@ class SoleSender:
         return True, new
 
 
+#: A participant that was heard this short a while ago is alive: nothing is started anew in that time, ns.
+_ALIVE_NS = 500_000_000
+
+
 class Succession:
-    """Tells a restarted sender from an intruder: a sender heard again after another took over means two are alive.
+    """Tells a restarted sender from an intruder: a sender heard again after another took over means two are alive. So
+    does one that is heard while another participant, whose topic it is, shows on a topic of its own that it is alive
+    (``present``): an owner that has nothing to say just now is not replaced by the first who does.
 
     The graph alone cannot tell, because a killed process stays listed until its lease ends (20 s by default).
     """
 
     def __init__(self, hold_ns: int) -> None:
         self._hold_ns = hold_ns
+        self._present: OrderedDict[bytes, int] = OrderedDict()  # participant -> when it was heard
         self._current: bytes | None = None
         self._retired: OrderedDict[bytes, None] = OrderedDict()
         self._until_ns: int | None = None
 
+    def present(self, sender: bytes, mono_ns: int) -> None:
+        """An owner of the topic speaks elsewhere."""
+        self._present[participant(sender)] = mono_ns
+        while len(self._present) > 16:
+            self._present.popitem(last=False)
+
     def hear(self, sender: bytes, mono_ns: int) -> None:
+        who = participant(sender)
+        if any(owner != who and mono_ns - at < _ALIVE_NS for owner, at in self._present.items()):
+            self._until_ns = mono_ns + self._hold_ns
         if sender == self._current:
             return
         if sender in self._retired:

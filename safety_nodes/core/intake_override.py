@@ -1,6 +1,7 @@
 """What the gate heard from a person who took over: hold, or joint speeds to jog at.
 
-An active override holds until the same sender says that it is not active; a link that is lost goes on holding. Another
+An active override holds until the same sender says that it is not active; a link that is lost goes on holding. Speeds
+count while what was said is fresh, by its arrival and by its stamp; what is not still holds, or releases. Another
 sender is heeded once the first has been silent for `sender_silence`: the way to release a lost one.
 """
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import Array
-from humanoid_core.timing import NS
+from humanoid_core.timing import NS, SteadyStamps
 from humanoid_core.types import OverrideState
 from safety_nodes.core.config import GateConfig
 from safety_nodes.core.identity import SoleSender
@@ -33,9 +34,11 @@ class OverrideIntake:
         self._sender = SoleSender(int(config.sender_silence * NS))
         self._newest: Received[OverrideState] | None = None
         self._jog: tuple[Indices, Array] | None = None
+        self._said_ns = 0  # when the speeds were asked for, monotonic
         self.active = False
 
-    def take(self, overrides: Sequence[Received[OverrideState]]) -> None:
+    def take(self, overrides: Sequence[Received[OverrideState]], stamps: SteadyStamps, obey: bool = True) -> None:
+        """``obey`` False: the gate was suspended, and nobody knows when this came; speeds in it are no orders."""
         for received in overrides:
             value = received.value
             fine, new = self._sender.accept(received.sender, received.mono_ns)
@@ -49,13 +52,27 @@ class OverrideIntake:
                 self._refused.refuse("OLD_SEQUENCE", "safety/override")
             else:
                 self._newest, self.active = received, value.active
-                self._jog = self._speeds(value) if value.active and value.mode != HOLD else None
+                self._jog = self._asked(received, value, stamps, obey) if value.active and value.mode != HOLD else None
 
     def jog(self, mono_ns: int) -> tuple[Indices, Array] | None:
         """(joints of the controlled group, rad/s) while a fresh heartbeat asks for it."""
-        if not self.active or self._newest is None or mono_ns - self._newest.mono_ns > self._timeout_ns:
+        if not self.active or mono_ns - self._said_ns > self._timeout_ns:
             return None
         return self._jog
+
+    def forget(self) -> None:
+        """Nobody says any more how to move; who took over has still taken over."""
+        self._jog = None
+
+    def _asked(self, received: Received[OverrideState], value: OverrideState, stamps: SteadyStamps,
+               obey: bool) -> tuple[Indices, Array] | None:
+        """The speeds of a heartbeat that is of now, else None, which holds."""
+        code = stamps.age_reason(value.stamp_ns, self._timeout_ns, self._timeout_ns) or ("" if obey else "STALE")
+        if code:
+            self._refused.refuse(code, "safety/override")
+            return None
+        self._said_ns = min(stamps.mono_of(value.stamp_ns), received.mono_ns)
+        return self._speeds(value)
 
     def _speeds(self, value: OverrideState) -> tuple[Indices, Array] | None:
         """None, which holds, when what is asked for is not a speed for each of some controlled joints."""

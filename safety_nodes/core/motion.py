@@ -37,6 +37,7 @@ class Motion:
         self.removed = np.zeros(len(rows), dtype=bool)  # joints taken out of the controlled set
         self.removed_names: tuple[str, ...] = ()
         self._stopped = False  # by the collision geometry
+        self.slowed = 0  # steps of a jog that was asked to go faster than it may
         self.contact = ""  # what the latest refused step would have come too near to
 
     def measure(self, position: Array) -> None:
@@ -73,6 +74,7 @@ class Motion:
         point, wanted = self.point, np.zeros(len(self.names))
         top = min(scale, self._config.jog_share) * point.velocity_limit[index]
         wanted[index] = np.clip(velocity, -top, top)
+        self.slowed += bool(np.any(np.abs(velocity) > top))
         wanted[self.removed] = 0.0
         return self._go(point.drive(wanted), None)
 

@@ -47,8 +47,10 @@ class SetPoint:
         self.lower, self.upper, self.velocity_limit = lower, upper, velocity
         self.acceleration_limit, self.jerk_limit, self.dt = acceleration, jerk, dt
         self.failures = 0  # plans that could not be made; the joints braked instead
+        self.outside = 0  # times that it started from a position outside the limits, at the limit
         n = len(lower)
         self._plan, self._way = Ruckig(n), Trajectory(n)
+        self._planned = True  # the latest way to a speed
         self._target_velocity = np.zeros(n)  # at the last plan
         self._position, self._stop = _asked(n, acceleration, jerk), _asked(n, acceleration, jerk)
         self._stop.control_interface = ControlInterface.Velocity
@@ -58,6 +60,7 @@ class SetPoint:
     def rebase(self, position: Array) -> None:
         """Start anew at rest; a position outside the limits becomes the limit."""
         self.position = np.clip(position, self.lower, self.upper)
+        self.outside += bool(np.any(np.abs(self.position - position) > _SAME))
         self.velocity, self.acceleration = np.zeros(len(self.lower)), np.zeros(len(self.lower))
 
     @property
@@ -129,22 +132,38 @@ class SetPoint:
         """State after ``dt`` of the fastest way to the speed ``wanted``."""
         if not len(wanted):  # a robot whose policy has no joints: the library cannot plan for none
             return wanted, wanted, wanted
-        self._ask_speed(self.position, self.velocity, self.acceleration, wanted)
+        if not self._ask_speed(self.position, self.velocity, self.acceleration, wanted):
+            return self._plain(wanted)
         p, v, a = self._way.at_time(self.dt)
         return np.array(p), np.array(v), np.array(a)
+
+    def _plain(self, wanted: Array) -> State:
+        """The same without a plan: at once towards ``wanted`` within the acceleration limit, the jerk for once not."""
+        limit = self.acceleration_limit * self.dt
+        v = self.velocity + np.clip(wanted - self.velocity, -limit, limit)
+        return self.position + 0.5 * (self.velocity + v) * self.dt, v, np.zeros_like(v)
 
     def _resting(self, position: Array, velocity: Array, acceleration: Array) -> Array:
         """Where a joint comes to rest that brakes as hard as it may."""
         if not len(position):
             return position
-        self._ask_speed(position, velocity, acceleration, np.zeros_like(position))
+        if not self._ask_speed(position, velocity, acceleration, np.zeros_like(position)):
+            return _braked(position, velocity, self.acceleration_limit)
         return np.array(self._way.at_time(self._way.duration)[0])
 
-    def _ask_speed(self, position: Array, velocity: Array, acceleration: Array, wanted: Array) -> None:
+    def _ask_speed(self, position: Array, velocity: Array, acceleration: Array, wanted: Array) -> bool:
+        """Plan the way to a speed; False: it could not be planned."""
         ask = self._stop
         ask.current_position, ask.current_velocity = position.tolist(), velocity.tolist()
         ask.current_acceleration, ask.target_velocity = acceleration.tolist(), wanted.tolist()
-        self._plan.calculate(ask, self._way)
+        try:
+            self._plan.calculate(ask, self._way)
+        except RuckigError:
+            self.failures += 1
+            self._planned = False
+        else:
+            self._planned = True
+        return self._planned
 
     def _step(self, state: State) -> Step:
         p = np.clip(state[0], self.lower, self.upper)
@@ -159,14 +178,23 @@ class SetPoint:
         step = self._step(state)
         if not len(step.position):
             return step
-        extrema = self._way.position_extrema  # of the braking after that step
-        low, high = np.array([x.min for x in extrema]), np.array([x.max for x in extrema])
+        if self._planned:
+            extrema = self._way.position_extrema  # of the braking after that step
+            low, high = np.array([x.min for x in extrema]), np.array([x.max for x in extrema])
+        else:
+            low, high = np.minimum(step.position, step.rest), np.maximum(step.position, step.rest)
         fine = (low >= self.lower - _SAME) & (high <= self.upper + _SAME)
         if bool(fine.all()):
             return step
         p, v, a = self._speeding(np.zeros_like(step.velocity))
         return self._step((np.where(fine, step.position, p), np.where(fine, step.velocity, v),
                            np.where(fine, step.acceleration, a)))
+
+
+def _braked(position: Array, velocity: Array, limit: Array) -> Array:
+    """Where a joint comes to rest at its acceleration limit: q + v |v| / (2 a)."""
+    rest: Array = position + velocity * np.abs(velocity) / (2.0 * limit)
+    return rest
 
 
 def _asked(n: int, acceleration: Array, jerk: Array) -> InputParameter:

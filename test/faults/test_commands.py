@@ -11,7 +11,7 @@ from humanoid_twin.msg import JointCommand as JointCommandMessage
 from safety_graph import Graph, check_commands, graph_fixture, wait_still  # noqa: F401
 
 from humanoid_bench.rig import NAMES, ROBOT, UPPER
-from humanoid_core.types import EStopState, JointCommand, Level, Mode, Permit
+from humanoid_core.types import EStopState, JointCommand, Level, Mode, Permit, RobotMode
 
 #: How an emergency may end while the robot stands; never DAMP.
 AT_REST = (Mode.HOLD, Mode.CROUCH)
@@ -90,6 +90,17 @@ def test_somebody_who_speaks_straight_to_the_robot_is_named(graph: Graph) -> Non
 
     wait_for(intrude, 15, "EMERGENCY")
     assert "PUBLISHER: robot/joint_command" in graph.rig.last("safety/status").cause
+
+
+def test_somebody_who_asks_the_robot_to_go_limp_is_named(graph: Graph) -> None:
+    stranger = graph.speaker("stranger")
+
+    def intrude() -> bool:
+        stranger.say("robot/mode", RobotMode(stranger.now_ns(), Mode.DAMP, "stranger", 1))
+        return graph.rig.level() == Level.EMERGENCY
+
+    wait_for(intrude, 15, "EMERGENCY")
+    assert "PUBLISHER: robot/mode" in graph.rig.last("safety/status").cause
 
 
 def test_a_forged_permit_gives_no_leave(graph: Graph) -> None:

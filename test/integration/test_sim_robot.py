@@ -168,6 +168,38 @@ def test_it_follows_commands_and_falls_back_when_they_stop(start: Start, watcher
     assert not watcher.last("sim/truth").fallen
 
 
+def test_a_strangers_modes_and_commands_are_refused_beside_the_gates(start: Start, watcher: Watcher) -> None:
+    """DAMP would let it fall. The stranger is another participant, as another process is."""
+    watcher.watch("joint_states", "sim/truth", "diagnostics")
+    start("sim_robot", camera=False)
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    stranger = Node("stranger", context=context)
+    modes = stranger.create_publisher(RobotMode, "robot/mode", profile(TOPICS["robot/mode"]))
+    commands = stranger.create_publisher(JointCommand, "robot/joint_command", profile(TOPICS["robot/joint_command"]))
+    rest = ROBOT.rest[list(ROBOT.groups["upper_body"])]
+
+    def gate(speak: Callable[[], None] = lambda: None) -> bool:
+        watcher.mode(RobotMode.RUN)
+        watcher.command(rest)
+        speak()
+        return bool(watcher.last("sim/truth") and watcher.last("sim/truth").mode == "RUN")
+
+    watcher.spin_until(gate, "the gate to be obeyed")
+    for speak in (lambda: modes.publish(RobotMode(mode=RobotMode.DAMP, reason="stranger")),
+                  lambda: commands.publish(JointCommand(seq=1, joint_names=UPPER, position=list(rest + 0.2)))):
+        before = int(watcher.diagnosis().get("refused PUBLISHER", "0"))
+        watcher.spin_until(lambda speak=speak, before=before: gate(speak) and int(watcher.diagnosis().get(
+            "refused PUBLISHER", "0")) > before, "the refusals to be counted")
+        end = time.monotonic() + 1.2  # the stranger is silent for long enough to be no gate any more
+        watcher.spin_until(lambda end=end: gate() and time.monotonic() > end, "the gate to be obeyed on")
+        assert not watcher.last("sim/truth").fallen
+        np.testing.assert_allclose(np.array(watcher.last("joint_states").position)[12:], ROBOT.rest[12:], atol=0.05)
+    assert "DAMP" not in {m.mode for m in watcher.seen["sim/truth"]}
+    stranger.destroy_node()
+    rclpy.try_shutdown(context=context)
+
+
 def test_garbage_is_refused_counted_and_harmless(start: Start, watcher: Watcher) -> None:
     watcher.watch("joint_states", "sim/truth", "diagnostics")
     robot = start("sim_robot", camera=False)

@@ -91,8 +91,17 @@ def test_torque_is_taken_away_only_from_a_body_that_is_low_and_at_rest(s: Situat
 
 @given(_situation)
 def test_a_robot_that_is_down_is_not_made_to_stand_up(s: Situation) -> None:
-    if s.mode in (Mode.CROUCH, Mode.DAMP) and s.posture != Posture.HOLD:
+    if s.mode in (Mode.CROUCH, Mode.DAMP) and s.posture == Posture.CROUCH:
         assert emergency(s).mode in (Mode.CROUCH, Mode.DAMP)
+    if s.mode == Mode.DAMP:
+        assert emergency(s).mode == Mode.DAMP
+
+
+@given(_situation)
+def test_a_fall_out_of_any_other_posture_tucks_the_arms(s: Situation) -> None:
+    if s.posture == Posture.FALL and s.mode != Mode.DAMP and s.lying < s.settle_time:
+        orders = emergency(s)
+        assert (orders.arms, orders.mode) == (Arms.TUCK, Mode.RUN)
 
 
 @given(_situation, st.sampled_from(Level))

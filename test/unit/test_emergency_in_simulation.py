@@ -112,6 +112,21 @@ def test_a_crouched_robot_of_this_kind_topples_when_it_is_let_go_of_which_is_why
     assert GATE.crouch_end == "CROUCH"
 
 
+def test_a_fall_that_comes_while_it_crouches_still_tucks_the_arms(robot: Robot) -> None:
+    robot.stop(Posture.CROUCH)
+    robot.run(1.5)
+    assert robot.modes[-1] == Mode.CROUCH
+    robot.plant.push(np.array([-60.0, 0.0, 0.0]))
+    robot.stop(Posture.FALL)
+    robot.run(0.5)
+    assert robot.tilt() > 0.5, "it falls"
+    assert np.max(np.abs(robot.plant.joints()[0][UPPER] - ROBOT.fall[UPPER])) < 0.2
+    robot.stop(Posture.CROUCH)
+    before = len(robot.modes)
+    robot.run(5.0)
+    assert set(robot.modes[before:]) == {Mode.RUN, Mode.DAMP}, "never back to the crouch; let go of once it lies"
+
+
 @pytest.mark.parametrize("push", [60.0, -60.0])
 def test_in_a_fall_the_arms_are_tucked_and_torque_goes_once_it_lies(robot: Robot, push: float) -> None:
     robot.plant.push(np.array([push, 0.0, 0.0]))

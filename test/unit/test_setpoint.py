@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruckig import RuckigError
 from safety_world import ROBOT, UPPER
 
 from safety_nodes.core.setpoint import SetPoint, Step
@@ -147,3 +148,28 @@ def test_driven_into_its_limit_a_joint_stops_at_it() -> None:
     for _ in range(100):
         watch.step(point.drive(-V))
     assert (point.velocity < 0.0).all()
+
+
+class _NoPlan:
+    """A planner that can plan nothing."""
+
+    def calculate(self, ask: object, way: object) -> None:
+        raise RuckigError("no plan")
+
+
+def test_without_a_plan_it_still_comes_to_rest_inside_its_limits_and_counts() -> None:
+    point = made()
+    for _ in range(40):
+        point.take(point.drive(np.full(N, 1.0)))
+    assert point.moving
+    point._plan = _NoPlan()  # type: ignore[assignment]
+    for way in (lambda: point.toward(TOP, np.zeros(N), 1.0), lambda: point.drive(np.full(N, 9.0)), point.brake):
+        before = point.velocity
+        point.take(way())
+        assert (np.abs(point.velocity - before) <= A * DT + 1e-9).all()
+    for _ in range(200):
+        point.take(point.brake())
+        assert (point.position >= LOWER).all()
+        assert (point.position <= TOP).all()
+    assert not point.moving
+    assert point.failures > 0

@@ -17,7 +17,6 @@ from robot_nodes.core.actuation import LOWCMD, Actuation, ActuationConfig, Phase
 from robot_nodes.core.bridge import Bridge
 from robot_nodes.core.frames import Record, crc
 from robot_nodes.core.onboard import Answer, Onboard
-from robot_nodes.core.sender import OneSender
 from robot_nodes.core.unitree_spec import BridgeError, load_spec, mode_machine_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -273,14 +272,6 @@ def test_another_variant_is_sure_after_a_few_frames_and_only_before_a_good_one()
     for k in range(5):
         b.hear(frame(1000 + k, mode_machine=13), T0 + k * MS, T0 + k * MS)
     assert b.wrong_robot is None
-
-
-def test_a_second_publisher_is_refused_until_the_first_is_silent() -> None:
-    one = OneSender()
-    assert one.take(b"a", 0)
-    assert not one.take(b"b", NS // 2)
-    assert one.take(b"a", NS)
-    assert one.take(b"b", 3 * NS)
 
 
 # --- files

@@ -76,7 +76,7 @@ class UnitreeHouse(Lockstep):
 
     # --- the robot obeys
 
-    def to_robot(self, topic: str, value: Any) -> None:
+    def to_robot(self, topic: str, value: Any, sender: bytes) -> None:
         if topic == "robot/joint_command":
             self._commands.append(value)
         elif topic == "robot/mode":
