@@ -12,6 +12,7 @@ from humanoid_bench.lockstep import Lockstep
 from humanoid_core.robot import load_robot
 from humanoid_core.types import ActionChunk, EStopState, Level
 from sim_nodes.core.plant import PlantParams
+from vla_nodes.params import VlaParams
 
 ROBOT = load_robot("g1")
 BARE = PlantParams(objects="")
@@ -68,6 +69,22 @@ def test_without_a_twin_the_chunk_under_way_is_the_last_one() -> None:
         assert house.newest["safety/status"].level == Level.WARNING
         assert len(chunks) == begun
         assert float(np.max(np.abs(house.newest["robot/joint_command"].velocity))) == 0.0
+
+
+def test_a_twin_that_is_silent_for_two_seconds_costs_time_but_not_the_task() -> None:
+    with Lockstep(ROBOT, seed=3, policy="classical", vla=VlaParams()) as house:
+        assert house.run(6.0, lambda: "safety/status" in house.newest
+                         and house.newest["safety/status"].level == Level.SAFE)
+        session = house.stage("policy").session
+        number = session.instruct("touch the red cube", house.now_ns)
+        house.run(3.0)
+        back = house.filter("twin/state", lambda value: None)
+        house.run(2.0)
+        assert (house.newest["vla/status"].state, house.newest["vla/status"].reason_code) == ("waiting", "NO_PERMIT")
+        assert float(np.max(np.abs(house.newest["robot/joint_command"].velocity))) == 0.0
+        back()
+        assert house.run(20.0, lambda: session.outcome(number) is not None)
+        assert session.outcome(number).success, session.outcome(number)
 
 
 def test_what_the_twin_expects_of_a_chunk_is_acted_on_before_it_happens() -> None:
