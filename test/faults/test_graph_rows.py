@@ -13,7 +13,7 @@ from humanoid_cli.inject_all import run_all
 #: After each but the last of a group the same graph goes on, so what comes later also shows that a reset re-arms (E5).
 GROUPS = {
     "data": ("D1", "D1-imu", "D8", "P1-ingest"),
-    "commands": ("D9-command", "C3", "E0", "C1", "K3"),
+    "commands": ("D9-command", "C3", "E0", "C1", "C2-mode", "K3"),
     "processes and people": ("P2-monitor", "H2", "B1-front", "P1-monitor"),
 }
 
