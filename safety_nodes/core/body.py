@@ -23,17 +23,19 @@ class Body:
         crouch: Array = robot.crouch[self._legs]
         #: A robot without a crouch posture of its own never counts as low.
         self._crouch = crouch if bool(np.any(np.abs(crouch - robot.stand[self._legs]) > _NEAR)) else None
+        #: Whether it leans further than a crouched body does.
+        self.toppling = False
         self._low_since: int | None = None
         self._lying_since: int | None = None
 
     def look(self, state: RobotState | None, mono_ns: int) -> None:
         """Take the newest fresh state of the right shape, or None."""
-        low = lying = False
+        low = lying = self.toppling = False
         if state is not None:
             q, v, turn = state.position[self._legs], state.velocity[self._legs], state.angular_velocity
             slow = bool((np.abs(v) < _SLOW).all()) and bool((np.abs(turn) < _SLOW).all())
             tilt = attitude(self._robot).tilt(state)
-            lying = slow and tilt > _LYING
+            lying, self.toppling = slow and tilt > _LYING, tilt > _LYING / 2
             low = slow and tilt < _LYING / 2 and self._crouch is not None and bool(
                 (np.abs(q - self._crouch) < _NEAR).all())
         self._low_since = (self._low_since or mono_ns) if low else None

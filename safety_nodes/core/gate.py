@@ -174,8 +174,8 @@ class Gate:
         self._body.look(self._state.value if self._fresh and self._state is not None else None, mono_ns)
         orders = ACTIONS[Level.EMERGENCY](Situation(
             posture=self._posture(), mode=self._mode, still=not self.setpoint.moving or not self._ready,
-            low=self._body.low(mono_ns), lying=self._body.lying(mono_ns), settle_time=self.config.settle_time,
-            damp_crouched=self.config.crouch_end == "DAMP"))
+            low=self._body.low(mono_ns), lying=self._body.lying(mono_ns), toppling=self._body.toppling,
+            settle_time=self.config.settle_time, damp_crouched=self.config.crouch_end == "DAMP"))
         self._mode = orders.mode
         return orders
 

@@ -17,6 +17,7 @@ from safety_nodes.core.actions.scale import scale
 _situation = st.builds(
     Situation, scale=st.floats(0.0, 1.0), accept_new=st.booleans(), posture=st.sampled_from(Posture),
     mode=st.sampled_from(Mode), still=st.booleans(), low=st.floats(0.0, 5.0), lying=st.floats(0.0, 5.0),
+    toppling=st.booleans(),
     settle_time=st.just(1.0), damp_crouched=st.booleans())
 
 
@@ -91,7 +92,7 @@ def test_torque_is_taken_away_only_from_a_body_that_is_low_and_at_rest(s: Situat
 
 @given(_situation)
 def test_a_robot_that_is_down_is_not_made_to_stand_up(s: Situation) -> None:
-    if s.mode in (Mode.CROUCH, Mode.DAMP) and s.posture == Posture.CROUCH:
+    if s.mode in (Mode.CROUCH, Mode.DAMP) and s.posture != Posture.HOLD and not s.toppling:
         assert emergency(s).mode in (Mode.CROUCH, Mode.DAMP)
     if s.mode == Mode.DAMP:
         assert emergency(s).mode == Mode.DAMP
@@ -99,7 +100,8 @@ def test_a_robot_that_is_down_is_not_made_to_stand_up(s: Situation) -> None:
 
 @given(_situation)
 def test_a_fall_out_of_any_other_posture_tucks_the_arms(s: Situation) -> None:
-    if s.posture == Posture.FALL and s.mode != Mode.DAMP and s.lying < s.settle_time:
+    if s.posture == Posture.FALL and s.mode != Mode.DAMP and s.lying < s.settle_time \
+            and (s.mode != Mode.CROUCH or s.toppling):
         orders = emergency(s)
         assert (orders.arms, orders.mode) == (Arms.TUCK, Mode.RUN)
 

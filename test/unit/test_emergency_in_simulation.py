@@ -118,13 +118,24 @@ def test_a_fall_that_comes_while_it_crouches_still_tucks_the_arms(robot: Robot) 
     assert robot.modes[-1] == Mode.CROUCH
     robot.plant.push(np.array([-60.0, 0.0, 0.0]))
     robot.stop(Posture.FALL)
-    robot.run(0.5)
+    robot.run(1.5)
     assert robot.tilt() > 0.5, "it falls"
     assert np.max(np.abs(robot.plant.joints()[0][UPPER] - ROBOT.fall[UPPER])) < 0.2
     robot.stop(Posture.CROUCH)
     before = len(robot.modes)
     robot.run(5.0)
     assert set(robot.modes[before:]) == {Mode.RUN, Mode.DAMP}, "never back to the crouch; let go of once it lies"
+
+
+def test_a_fall_that_was_only_expected_does_not_take_it_out_of_its_crouch(robot: Robot) -> None:
+    robot.stop(Posture.CROUCH)
+    robot.run(1.5)
+    robot.plant.push(np.array([30.0, 0.0, 0.0]))
+    robot.stop(Posture.FALL)
+    before = len(robot.modes)
+    robot.run(3.0)
+    assert set(robot.modes[before:]) == {Mode.CROUCH}
+    assert robot.tilt() < 0.3, "it caught itself"
 
 
 @pytest.mark.parametrize("push", [60.0, -60.0])

@@ -27,6 +27,7 @@ class Situation:
     still: bool = False  # the set-point is at rest
     low: float = 0.0  # how long the body has been crouched and at rest, measured
     lying: float = 0.0  # how long the body has been on its side and at rest, measured
+    toppling: bool = False  # the body leans further than a crouched one does, measured
     settle_time: float = 1.0  # how long that must last
     damp_crouched: bool = False  # let go of a robot that has crouched
 
