@@ -86,6 +86,8 @@ class WrenchSample:
 
 @dataclass(frozen=True)
 class BatterySample:
+    """sensor_msgs/BatteryState: V, A (negative: discharging) and charge 0..1."""
+
     stamp_ns: int
     voltage: float
     current: float
@@ -115,7 +117,8 @@ class ImageSample:
 
 @dataclass(frozen=True)
 class RobotState:
-    """Everything sensed at one instant; ``stamp_ns`` is the capture time of the joint sample."""
+    """Everything sensed at one instant; ``stamp_ns`` is the capture time of the joint sample. ``battery_current`` in A,
+    negative while the battery is discharged."""
 
     stamp_ns: int
     seq: int

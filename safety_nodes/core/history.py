@@ -79,7 +79,7 @@ MARGINS = 12
 
 @dataclass
 class History:
-    """One per monitor. ``temperature`` degC per joint; ``voltage`` V at rest (V + R I)."""
+    """One per monitor. ``temperature`` degC per joint; ``voltage`` V at rest (V - R I, I < 0: giving)."""
 
     state: RobotState | None = None
     command: JointCommand | None = None

@@ -288,10 +288,24 @@ def test_a_battery_that_drains_fast_is_announced_before_it_browns_out() -> None:
 
 
 def test_a_voltage_that_sags_under_load_is_no_drain() -> None:
-    """More current, less voltage by R I: at rest the pack is where it was."""
+    """More current, less voltage by R |I|: at rest the pack is where it was. Current is negative while it discharges."""
     world, r = slow_world(), ROBOT.battery.resistance
-    assert seconds(world, 700, lambda k: {"battery_voltage": 50.0 - r * 0.02 * k, "battery_current": 3.0 + 0.02 * k},
+    assert seconds(world, 700, lambda k: {"battery_voltage": 50.0 - r * 0.02 * k, "battery_current": -3.0 - 0.02 * k},
                    Level.CAUTION) is None
+
+
+def test_a_drain_that_a_falling_load_hides_is_announced() -> None:
+    """1 A less each second lifts the voltage by as much as the pack loses: it looks steady and is not."""
+    world, r = slow_world(), ROBOT.battery.resistance
+
+    def state(k: int) -> dict[str, Any]:
+        return {"battery_voltage": 45.0, "battery_current": -68.0 + 0.1 * k}
+
+    at = seconds(world, 300, state, Level.CAUTION)
+    assert at is not None
+    seconds(world, 300, lambda k: state(k + at + 1), Level.DANGER)
+    left = next(v for v in world.last.violations if "seconds to brown-out" in v.subject)
+    assert left.value == pytest.approx((45.0 - ROBOT.battery.min_v) / (r * 1.0), rel=0.2)
 
 
 def test_a_slope_starts_anew_when_time_jumps() -> None:
