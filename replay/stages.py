@@ -92,11 +92,11 @@ class IngestStage:
             return []
         if value is None:
             return []
-        state = self.core.on_sample(topic, value, now_ns + self.wall_ns).state
+        state = self.core.on_sample(topic, value, now_ns + self.wall_ns, now_ns).state
         return [] if state is None else [(STATE, state)]
 
     def tick(self, now_ns: int, count: int) -> Outputs:
-        return [(HEALTH, self.core.health(now_ns + self.wall_ns))] if count % EACH == 0 else []
+        return [(HEALTH, self.core.health(now_ns + self.wall_ns, now_ns))] if count % EACH == 0 else []
 
     def refusals(self) -> dict[str, int]:
         return {f"{t} {code}": n for t, s in self.core.sources.items() for code, n in s.refusals.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from humanoid_core.timing import SteadyStamps
 from humanoid_core.types import ESTOP_SIGN_OFF, EStopState, Level, Posture
 from safety_nodes.core.clearance import Clearance, Contact
 from safety_nodes.core.history import History
@@ -92,6 +93,7 @@ class Memory:
     nonces: set[int] = field(default_factory=set)
     last_reset_ns: int | None = None
     last_tick_ns: int | None = None
+    stamps: SteadyStamps = field(default_factory=SteadyStamps)
     stops: StopSources = field(default_factory=StopSources)
     filters: dict[str, KOfN] = field(default_factory=dict)
     since: dict[tuple[str, str], int] = field(default_factory=dict)

@@ -23,6 +23,7 @@ _MOST = 16  # violations in one report
 def evaluate(inputs: Inputs, now_ns: int, robot: RobotModel, config: MonitorConfig, memory: Memory,
              rules: tuple[Rule, ...] = RULES) -> Verdict:
     """Judge one tick at monotonic time `now_ns`. Changes `memory`; the same inputs give the same verdicts."""
+    memory.stamps.tick(now_ns, inputs.ros_ns)
     for beat in inputs.estops:
         memory.stops.hear(beat, memory.latched)
     received = inputs.state.value if inputs.state is not None else None

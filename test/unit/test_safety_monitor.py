@@ -286,10 +286,50 @@ def test_a_monitor_that_was_suspended_first_distrusts(world: MonitorWorld) -> No
     assert world.tick().level == Level.DANGER, "and stays there for the dwell"
 
 
-def test_a_jump_of_the_wall_clock_alone_does_not_touch_monotonic_watchdogs(world: MonitorWorld) -> None:
+@pytest.mark.parametrize("step", [5 * NS, -5 * NS])
+def test_setting_the_wall_clock_ages_nothing(world: MonitorWorld, step: int) -> None:
+    """What was captured before keeps the stamp of then, and a sensor may use the old time for a moment longer."""
     world.tick(estops=world.beat("a", False, 1))
-    world.ros += 5 * NS
-    assert world.tick().level == Level.SAFE
+    before = world.ros
+    world.ros += step
+    verdict = world.tick(state={"stamp_ns": before}, twin={"stamp_ns": before})
+    assert (verdict.level, codes(verdict)) == (Level.SAFE, set())
+    assert world.ticks(3).level == Level.SAFE
+    verdict = world.tick(state={"stamp_ns": world.ros - step})
+    assert (verdict.level, codes(verdict)) == (Level.SAFE, set())
+    assert world.ticks(45).level == Level.SAFE
+    world.tick(estops=world.beat("a", False, 2))
+    assert world.ticks(49).level == Level.SAFE
+    world.tick(estops=world.beat("a", False, 3))
+    assert world.tick(state={"stamp_ns": world.ros - step}).level == Level.DANGER, "a second later its clock is wrong"
+
+
+@pytest.mark.parametrize("step", [5 * NS, -5 * NS])
+def test_a_state_that_is_old_is_old_however_the_clock_was_set(world: MonitorWorld, step: int) -> None:
+    stamp = world.inputs().state.value.stamp_ns  # type: ignore[union-attr]
+    world.ros += step
+    verdict = world.ticks(6, state={"stamp_ns": stamp})
+    assert verdict.level == Level.DANGER
+    assert "STALE" in codes(verdict)
+
+
+def test_a_watchdog_runs_on_while_the_clock_is_set(world: MonitorWorld) -> None:
+    world.tick(estops=world.beat("radio", False, 1))
+    world.ticks(25)
+    world.ros -= 5 * NS
+    assert world.ticks(22).level == Level.SAFE
+    assert world.ticks(5).level == Level.EMERGENCY
+
+
+@pytest.mark.parametrize(("stamp", "code"), [(lambda ros: ros - 10 * NS, "STALE"), (lambda ros: 0, "ZERO_STAMP"),
+                                             (lambda ros: ros + 10 * NS, "FUTURE")])
+def test_a_twin_that_calls_itself_well_but_speaks_of_another_time(world: MonitorWorld, stamp: Any, code: str) -> None:
+    verdict = world.tick(twin={"stamp_ns": stamp(world.ros), "support_margin": -1.0})
+    assert verdict.level == Level.WARNING
+    assert not verdict.accept_new
+    assert (code, "twin/state") in {(v.code, v.subject) for v in verdict.violations}
+    held = world.ticks(30, twin={"stamp_ns": stamp(world.ros), "support_margin": -1.0})
+    assert held.level == Level.WARNING, "what it says of balance is not believed"
 
 
 def test_the_same_inputs_give_the_same_verdicts() -> None:
