@@ -198,6 +198,8 @@ class TwinState:
 
 @dataclass(frozen=True)
 class TwinPrediction:
+    """What the twin expects of the pending chunk; ``chunk_seq`` 0: none is pending."""
+
     stamp_ns: int
     chunk_seq: int
     horizon: float
@@ -240,7 +242,8 @@ class TwinHealth:
 
 @dataclass(frozen=True)
 class ActionChunk:
-    """A policy's plan: ``positions`` is [steps, joints] in rad; row k is for stamp + (k + 1) * step_dt."""
+    """A policy's plan: ``positions`` is [steps, joints] in rad; row k is for stamp + (k + 1) * step_dt. ``seq`` counts
+    up from 1 within an epoch."""
 
     stamp_ns: int  # capture time of the oldest observation used
     seq: int

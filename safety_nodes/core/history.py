@@ -17,7 +17,8 @@ LEAST, SURE = 12, 4.0
 class Trend:
     """Slope of values (k,) over the last ``window`` s, least squares on samples at least ``spacing`` s apart:
     b = sum (t - mean t) (y - mean y) / sum (t - mean t)^2, standard error s_b = sqrt(sum r^2 / (m - 2) / sum (t - mean
-    t)^2) with residuals r. Counted is what is certain: b less ``SURE`` s_b, 0 within that."""
+    t)^2) with residuals r. Counted is what is certain: b less ``SURE`` s_b, 0 within that. A value that is NaN is left
+    out: each of the k has a slope of its own, NaN while it has fewer than ``LEAST`` values."""
 
     def __init__(self, window: float, spacing: float) -> None:
         self._spacing_ns = round(spacing * NS)
@@ -25,7 +26,7 @@ class Trend:
         self._slope: Array | None = None
 
     def add(self, stamp_ns: int, values: Array) -> None:
-        """Take a finite sample; time that goes back or pauses for the window begins anew."""
+        """Take a sample; time that goes back or pauses for the window begins anew."""
         samples = self._samples
         if samples and not 0 <= stamp_ns - samples[-1][0] <= self._spacing_ns * (samples.maxlen or 1):
             samples.clear()
@@ -38,15 +39,28 @@ class Trend:
         t = np.array([s for s, _ in samples], dtype=np.float64) / NS
         t -= t.mean()
         y = np.stack([v for _, v in samples])
-        y -= y.mean(axis=0)
-        slope = t @ y / (t @ t)
-        residual = y - np.outer(t, slope)
-        error = np.sqrt((residual * residual).sum(axis=0) / ((len(t) - 2) * (t @ t)))
-        self._slope = np.sign(slope) * np.maximum(np.abs(slope) - SURE * error, 0.0)
+        if bool(np.isfinite(y).all()):
+            self._slope = _sure_slope(t, y)
+            return
+        self._slope = np.full(y.shape[1], np.nan)
+        for k in range(y.shape[1]):
+            known = np.isfinite(y[:, k])
+            if np.count_nonzero(known) >= LEAST:
+                self._slope[k] = _sure_slope(t[known] - t[known].mean(), y[known, k:k + 1])[0]
 
     def slope(self) -> Array | None:
         """Per second, (k,); None while ``LEAST`` samples have not come."""
         return self._slope
+
+
+def _sure_slope(t: Array, y: Array) -> Array:
+    """Slopes (k,) of y (m, k) over t (m,), which has mean 0; less what may be chance."""
+    y = y - y.mean(axis=0)
+    slope = t @ y / (t @ t)
+    residual = y - np.outer(t, slope)
+    error = np.sqrt((residual * residual).sum(axis=0) / ((len(t) - 2) * (t @ t)))
+    sure: Array = np.sign(slope) * np.maximum(np.abs(slope) - SURE * error, 0.0)
+    return sure
 
 
 class Rate:

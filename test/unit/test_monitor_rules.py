@@ -19,6 +19,7 @@ from humanoid_core.timing import MS, NS
 from humanoid_core.types import GateStatus, JointCommand, Level, Posture, SourceHealth, TwinPrediction
 from safety_nodes.core.clearance import Clearance
 from safety_nodes.core.history import Trend
+from safety_nodes.core.recovery import Removed
 from safety_nodes.core.rules import non_finite, tilt
 from safety_nodes.core.types import Inputs, Received, Tick, Verdict
 
@@ -189,6 +190,40 @@ def test_a_command_that_leaps_is_noticed_and_a_fast_one_is_not(world: MonitorWor
     assert levels(world.tick(state={"position": _with(q)}, command=command(world, q)), "LIMIT_RATE")
 
 
+@pytest.mark.parametrize("other", [0.0, 0.069])
+def test_a_slow_joint_that_leaps_is_named_whatever_a_fast_one_does(world: MonitorWorld, other: float) -> None:
+    """The shoulder moves more, and within what it may; the waist leaps."""
+    q = ROBOT.stand[UPPER].copy()
+    world.tick(state={"position": _with(q)}, command=command(world, q))
+    q[NAMES.index("waist_roll_joint")] += 0.045
+    q[NAMES.index("left_shoulder_pitch_joint")] += other
+    verdict = world.tick(state={"position": _with(q)}, command=command(world, q))
+    assert verdict.level == Level.DANGER
+    assert [v.subject for v in verdict.violations if v.code == "LIMIT_RATE"] == ["waist_roll_joint"]
+
+
+def test_every_joint_that_leaps_is_named_the_worst_first(world: MonitorWorld) -> None:
+    q = ROBOT.stand[UPPER].copy()
+    world.tick(state={"position": _with(q)}, command=command(world, q))
+    measured = _with(q)
+    q[NAMES.index("left_elbow_joint")] += 1.2
+    q[NAMES.index("right_elbow_joint")] -= 1.4
+    verdict = world.tick(state={"position": measured}, command=command(world, q))
+    for code in ("JUMP", "LIMIT_RATE"):
+        assert [v.subject for v in verdict.violations if v.code == code] == ["right_elbow_joint", "left_elbow_joint"]
+
+
+def test_a_removed_joint_that_is_far_from_its_command_hides_no_other(world: MonitorWorld) -> None:
+    wrist, elbow = NAMES.index("left_wrist_yaw_joint"), NAMES.index("left_elbow_joint")
+    world.memory.recovery.removed[NAMES[wrist]] = Removed("ACTUATOR_FAULT", 1.0, 0.0)
+    q = ROBOT.stand[UPPER].copy()
+    q[wrist] += 1.5
+    assert not levels(world.tick(command=command(world, q)), "JUMP")
+    q[elbow] += 1.1
+    found = [v.subject for v in world.tick(command=command(world, q)).violations if v.code == "JUMP"]
+    assert found == ["left_elbow_joint"]
+
+
 def _with(upper: np.ndarray) -> np.ndarray:
     q = ROBOT.stand.copy()
     q[UPPER] = upper
@@ -266,6 +301,41 @@ def test_a_motor_that_heats_up_is_announced_in_order_and_with_the_seconds_left()
         if raw == Level.DANGER:
             break
     assert reached == [Level.CAUTION, Level.WARNING, Level.DANGER]
+
+
+def test_one_motor_that_tells_no_temperature_hides_no_other() -> None:
+    """The seconds to the limit of a knee, while an elbow is silent and a wrist speaks now and then."""
+    world = slow_world()
+    hot, silent, now_and_then = (ROBOT.index(f"{name}_joint") for name in ("left_knee", "left_elbow",
+                                                                         "right_wrist_yaw"))
+
+    def state(k: int) -> dict[str, Any]:
+        t = np.full(ROBOT.n, 35.0)
+        t[hot] += 5.0 + 0.05 * k
+        t[silent] = math.nan
+        if k % 7:
+            t[now_and_then] = math.nan
+        return {"temperature": t}
+
+    for k in range(300):
+        seconds(world, 1, lambda _, k=k: state(k), Level.EMERGENCY)  # type: ignore[misc]
+    left = [v for v in world.last.violations if "seconds to limit" in v.subject]
+    assert [v.subject for v in left] == ["left_knee_joint, seconds to limit"]
+    assert left[0].value == pytest.approx((85.0 - 40.0 - 0.05 * 299) / 0.5, rel=0.1)
+
+
+def test_a_motor_that_told_no_temperature_for_a_moment_is_announced_all_the_same() -> None:
+    world = slow_world()
+    hot = ROBOT.index("left_knee_joint")
+
+    def state(k: int) -> dict[str, Any]:
+        t = np.full(ROBOT.n, 35.0)
+        t[hot] = math.nan if k % 40 == 20 else 40.0 + 0.05 * k
+        return {"temperature": t}
+
+    for k in range(200):
+        seconds(world, 1, lambda _, k=k: state(k), Level.EMERGENCY)  # type: ignore[misc]
+    assert any(v.subject == "left_knee_joint, seconds to limit" for v in world.last.violations)
 
 
 def test_the_noise_of_steady_motors_is_no_trend() -> None:
