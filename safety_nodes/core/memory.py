@@ -9,6 +9,7 @@ from humanoid_core.timing import SteadyStamps
 from humanoid_core.types import ESTOP_SIGN_OFF, EStopState, Level, Posture
 from safety_nodes.core.clearance import Clearance, Contact
 from safety_nodes.core.history import History
+from safety_nodes.core.overrides import Overrides
 from safety_nodes.core.recovery import RecoveryMemory
 from safety_nodes.core.types import Finding, Received
 
@@ -95,6 +96,7 @@ class Memory:
     last_tick_ns: int | None = None
     stamps: SteadyStamps = field(default_factory=SteadyStamps)
     stops: StopSources = field(default_factory=StopSources)
+    overrides: Overrides = field(default_factory=Overrides)
     filters: dict[str, KOfN] = field(default_factory=dict)
     since: dict[tuple[str, str], int] = field(default_factory=dict)
     recovery: RecoveryMemory = field(default_factory=RecoveryMemory)

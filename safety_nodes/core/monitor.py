@@ -26,6 +26,8 @@ def evaluate(inputs: Inputs, now_ns: int, robot: RobotModel, config: MonitorConf
     memory.stamps.tick(now_ns, inputs.ros_ns)
     for beat in inputs.estops:
         memory.stops.hear(beat, memory.latched)
+    for said in inputs.overrides:
+        memory.overrides.hear(said, config.override_timeout)
     received = inputs.state.value if inputs.state is not None else None
     state = received if received is not None and well_formed(received, robot.n) else None
     tick = Tick(inputs, now_ns, robot, config, memory, state)

@@ -251,16 +251,52 @@ def test_after_a_reset_levels_come_down_slowly_and_every_watchdog_is_armed(world
 def test_an_override_holds_and_a_lost_link_keeps_holding(world: MonitorWorld) -> None:
     over = OverrideState(world.ros, "Ada", True, 0, (), np.zeros(0), 1)
     beat = Received(over, world.mono)
-    assert world.tick(override=beat).level == Level.DANGER
-    assert world.ticks(300, override=beat).level == Level.DANGER, "silent for 3 s"
-    world.tick(override=Received(replace(over, active=False, seq=2), world.mono))
-    assert world.ticks(200, override=Received(replace(over, active=False, seq=2), world.mono)).level == Level.SAFE
+    assert world.tick(overrides=(beat,)).level == Level.DANGER
+    assert world.ticks(300).level == Level.DANGER, "silent for 3 s"
+    world.tick(overrides=(Received(replace(over, active=False, seq=2), world.mono),))
+    assert world.ticks(200).level == Level.SAFE
+
+
+def said(world: MonitorWorld, who: str, active: bool, seq: int) -> tuple[Received[OverrideState], ...]:
+    return (Received(OverrideState(world.ros, who, active, 0, (), np.zeros(0), seq), world.mono + 10 * MS,
+                     who.encode()),)
+
+
+def test_only_the_holder_lets_go_of_an_override(world: MonitorWorld) -> None:
+    """Another panel that says 'not active' all the time, before or after the holder in the same tick."""
+    for k in range(1, 150):
+        hold, other = said(world, "Ada", True, k), said(world, "Bob", False, k)
+        verdict = world.tick(overrides=hold + other if k % 2 else other + hold)
+        assert verdict.level == Level.DANGER
+        assert ("OVERRIDE", "Ada") in {(v.code, v.subject) for v in verdict.violations}
+    world.tick(overrides=said(world, "Ada", False, 100))
+    assert world.ticks(30).level == Level.DANGER, "an old 'not active' is a replay"
+    world.tick(overrides=said(world, "Ada", False, 150) + said(world, "Bob", False, 150))
+    assert world.ticks(200).level == Level.SAFE
+
+
+def test_of_two_who_hold_both_must_let_go(world: MonitorWorld) -> None:
+    world.tick(overrides=said(world, "Ada", True, 1) + said(world, "Bob", True, 1))
+    world.tick(overrides=said(world, "Ada", False, 2) + said(world, "Bob", True, 2))
+    verdict = world.ticks(10)
+    assert verdict.level == Level.DANGER
+    assert [v.subject for v in verdict.violations] == ["Bob"]
+
+
+def test_a_lost_override_is_let_go_of_by_whoever_comes_after_it(world: MonitorWorld) -> None:
+    """A panel that died and came back is another sender."""
+    world.tick(overrides=said(world, "Ada", True, 9))
+    world.ticks(30)
+    world.tick(overrides=said(world, "Ada again", False, 1))
+    assert world.ticks(30).level == Level.DANGER, "not lost yet"
+    world.tick(overrides=said(world, "Ada again", False, 2))
+    assert world.ticks(200).level == Level.SAFE
 
 
 def test_an_override_cannot_lift_an_emergency(world: MonitorWorld) -> None:
     latched(world)
     over = OverrideState(world.ros, "Ada", True, 1, ("left_elbow_joint",), np.array([0.1]), 1)
-    verdict = world.tick(override=Received(over, world.mono))
+    verdict = world.tick(overrides=(Received(over, world.mono),))
     assert verdict.level == Level.EMERGENCY
     assert verdict.scale == 0.0
 
