@@ -38,7 +38,7 @@ REASONS: dict[str, str] = {
     "JOINT_ACCELERATION": "a joint accelerates, or is asked to accelerate, more than its limit",
     "JOINT_TORQUE": "a joint gives more torque than its limit",
     "TILT": "the base tilts more than the limit",
-    "SUPPORT": "the capture point is close to, or outside, the support polygon",
+    "SUPPORT": "the capture point, or the centre of mass, is close to, or outside, the support polygon",
     "TRACKING": "a joint does not follow its command",
     "TEMPERATURE": "a motor is too warm",
     "ACTUATOR_FAULT": "a motor's drive reports a fault",

@@ -55,6 +55,9 @@ class MonitorParams:
     support_danger: float = param(-0.05, "capture point inside the support polygon by less", "m", low=-0.5, high=0.2)
     support_fall: float = param(-0.08, "capture point inside by less, going outward: a fall, EMERGENCY", "m",
                                 low=-0.5, high=0.2)
+    com_caution: float = param(0.01, "centre of mass inside the support polygon by less", "m", low=-0.5, high=0.2)
+    com_warning: float = param(0.0, "centre of mass inside the support polygon by less", "m", low=-0.5, high=0.2)
+    com_danger: float = param(-0.03, "centre of mass inside the support polygon by less", "m", low=-0.5, high=0.2)
     tracking_caution: float = param(0.35, "joint away from its command", "rad", low=0.05, high=2.0)
     tracking_warning: float = param(0.5, "joint away from its command", "rad", low=0.05, high=2.0)
     tracking_danger: float = param(0.8, "joint away from its command", "rad", low=0.05, high=2.0)

@@ -54,6 +54,9 @@ class MonitorConfig:
     support_warning: float
     support_danger: float
     support_fall: float
+    com_caution: float
+    com_warning: float
+    com_danger: float
     tracking_caution: float
     tracking_warning: float
     tracking_danger: float
@@ -100,6 +103,7 @@ class MonitorConfig:
             _rising(self, f"{rule}_caution", f"{rule}_warning", f"{rule}_danger")
         _rising(self, "tilt_caution", "tilt_warning", "tilt_danger", "tilt_fallen")
         _rising(self, "support_caution", "support_warning", "support_danger", "support_fall", down=True)
+        _rising(self, "com_caution", "com_warning", "com_danger", down=True)
         _rising(self, "approach_caution", "approach_warning", "approach_danger", down=True)
         for rule in ("residual", "command_rate"):
             _rising(self, f"{rule}_caution", f"{rule}_warning")

@@ -498,6 +498,41 @@ def test_a_foot_that_is_unloaded_for_a_moment_is_no_loss_of_balance(world: Monit
         assert world.ticks(10).level == Level.SAFE
 
 
+WEIGHT = ROBOT.mass * 9.81
+LEFT_ALONE = {"foot_force": np.array([[0.0, 0.0, WEIGHT], [0.0, 0.0, 0.0]])}
+
+
+def test_a_centre_of_mass_beside_the_one_foot_that_stands_is_dangerous(world: MonitorWorld) -> None:
+    """Midway between the feet is inside while both stand. Where the robot stands, and how it is turned, is the same."""
+    both = {"foot_force": np.array([[0.0, 0.0, WEIGHT / 2], [0.0, 0.0, WEIGHT / 2]])}
+    away, turn = np.array([3.0, -2.0, 0.0]), np.array([math.cos(0.7), 0.0, 0.0, math.sin(0.7)])
+    for place in ({}, {"base_position": np.array([3.0, -2.0, 0.75]), "base_orientation": turn,
+                       "com": away + [0.03 * math.cos(1.4), 0.03 * math.sin(1.4), 0.6], "capture_point": away}):
+        assert world.ticks(40, state=both, twin=place).level == Level.SAFE
+        twin = {**place, "support_margin": 0.001}
+        verdict = world.ticks(20, state=LEFT_ALONE, twin=twin)
+        assert verdict.level == Level.DANGER
+        found = next(v for v in verdict.violations if v.subject == "centre_of_mass")
+        assert found.value == pytest.approx(-0.09, abs=0.01)
+        world.settle()
+
+
+def test_a_centre_of_mass_that_is_outside_for_a_moment_is_no_loss_of_balance(world: MonitorWorld) -> None:
+    for _ in range(3):
+        outside = {"com": np.array([0.25, 0.0, 0.6]), "support_margin": 0.01}
+        assert all(world.tick(twin=outside).level == Level.SAFE for _ in range(11))
+        assert world.ticks(10).level == Level.SAFE
+
+
+def test_a_capture_point_that_runs_ahead_of_a_centre_of_mass_well_inside_is_for_support_alone(
+    world: MonitorWorld
+) -> None:
+    """A push that the robot catches: 0.1 m ahead and 1 cm inside."""
+    verdict = world.ticks(40, twin={"capture_point": np.array([0.109, 0.0, 0.0]), "support_margin": 0.01})
+    assert [v.subject for v in verdict.violations] == ["capture_point"]
+    assert verdict.level == Level.CAUTION
+
+
 def test_a_robot_that_lies_falls_and_without_a_twin_nothing_is_lowered(world: MonitorWorld) -> None:
     lean = np.array([math.cos(0.6), 0.0, math.sin(0.6), 0.0])
     assert world.ticks(3, state={"orientation": lean}).posture == Posture.FALL

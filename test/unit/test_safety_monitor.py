@@ -80,6 +80,10 @@ def test_levels_come_down_one_at_a_time(world: MonitorWorld) -> None:
         ({"twin": {"support_margin": -0.04}}, Level.WARNING, "SUPPORT", 16),
         ({"twin": {"support_margin": -0.07}}, Level.DANGER, "SUPPORT", 16),
         ({"twin": {"support_margin": -0.1}}, Level.EMERGENCY, "SUPPORT", 15),
+        ({"twin": {"com": np.array([0.115, 0.0, 0.6])}}, Level.CAUTION, "SUPPORT", 16),
+        ({"twin": {"com": np.array([-0.06, 0.0, 0.6])}}, Level.WARNING, "SUPPORT", 16),
+        ({"twin": {"com": np.array([0.03, -0.2, 0.6])}}, Level.DANGER, "SUPPORT", 16),
+        ({"twin": {"com": np.array([0.6, 0.0, 0.6])}}, Level.DANGER, "SUPPORT", 16),
         ({"state": {"temperature": np.full(ROBOT.n, 72.0)}}, Level.CAUTION, "TEMPERATURE", 2),
         ({"state": {"temperature": np.full(ROBOT.n, 80.0)}}, Level.WARNING, "TEMPERATURE", 2),
         ({"state": {"temperature": np.full(ROBOT.n, 90.0)}}, Level.DANGER, "TEMPERATURE", 2),
@@ -386,6 +390,7 @@ def test_the_same_inputs_give_the_same_verdicts() -> None:
     ("key", "value", "words"),
     [("tilt_warning", 0.7, "tilt_warning = 0.7 must be below tilt_danger = 0.6"),
      ("support_danger", 0.1, "support_warning = -0.03 must be above support_danger"),
+     ("com_warning", 0.02, "com_caution = 0.01 must be above com_warning = 0.02"),
      ("dwell", math.nan, "dwell = nan"),
      ("state_timeout", 0.0, "state_timeout = 0.0 s must be above"),
      ("estop_timeout", -1.0, "estop_timeout = -1.0 s must be above")],
@@ -400,7 +405,7 @@ def test_settings_that_contradict_one_another_are_refused(key: str, value: float
 _NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
 _STATE_FIELDS = [f.name for f in fields(RobotState)
                  if isinstance(getattr(calm_state(0), f.name), np.ndarray)] + ["battery_voltage", "battery_current"]
-_TWIN_FIELDS = ["position", "velocity", "capture_point", "support_margin"]
+_TWIN_FIELDS = ["position", "velocity", "com", "capture_point", "support_margin"]
 
 
 def _poison(value: Any, bad: float, place: int) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from safety_nodes.core.rules import (
     actuator_fault,
     battery,
+    com_support,
     command,
     communication,
     contact_force,
@@ -76,6 +77,7 @@ RULES: tuple[Rule, ...] = (
     Rule("twin_residual", twin_residual.check, k=10, n=15),
     Rule("tilt", tilt.check, k=2, n=3),
     Rule("support", support.check, k=16, n=18),
+    Rule("com_support", com_support.check, k=16, n=18),
     Rule("fall", fall.check, k=3, n=5),
     Rule("temperature", temperature.check, k=2, n=3),
     Rule("battery", battery.check, k=3, n=5),
