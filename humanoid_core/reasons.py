@@ -94,6 +94,7 @@ REASONS: dict[str, str] = {
     "CONTRACT": "server or checkpoint and the policy contract disagree; both sides are named",
     # processes
     "RATE": "messages of a topic come much slower, or much faster, than they should",
+    "LOST": "messages were sent and did not come; a queue overflowed, or the network is loaded",
     "BUSY": "left out under load, so that what matters more is in time",
     "OVERRUN": "a tick came later than one period",
     "DIED": "a process ended",

@@ -99,6 +99,8 @@ class MonitorParams:
                                         low=50.0, high=10000.0)
     command_rate_warning: float = param(500.0, "commands of the policy that come in a second", "Hz",
                                         low=50.0, high=10000.0)
+    lost_caution: float = param(10.0, "robot states lost on the way within a second", "", low=1.0, high=1000.0)
+    overruns_caution: float = param(5.0, "periods that the gate missed within a second", "", low=1.0, high=1000.0)
 
     caution_scale: float = param(0.5, "share of the command speed at CAUTION", "", low=0.0, high=1.0)
     warning_scale: float = param(0.25, "share of the command speed at WARNING", "", low=0.0, high=1.0)

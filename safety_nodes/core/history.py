@@ -80,11 +80,44 @@ class Rate:
         while self._counts and now_ns - self._counts[0][0] > self._window_ns:
             self._total -= self._counts.popleft()[1]
 
+    @property
+    def count(self) -> int:
+        """Messages within the window."""
+        return self._total
+
     def value(self, now_ns: int) -> float | None:
         """Hz; None until a window has passed since the first message."""
         if self._began_ns is None or now_ns - self._began_ns < self._window_ns:
             return None
         return self._total * NS / self._window_ns
+
+
+class Growth:
+    """By how much a number that only counts up grew within the last ``window`` s. One that falls began anew."""
+
+    def __init__(self, window: float) -> None:
+        self._rate = Rate(window)
+        self._last: int | None = None
+        self._heard = 0
+
+    def add(self, now_ns: int, value: int | None, heard: int = 0) -> None:
+        """Once a tick: the newest value, None while nobody knows it, and how many steps of one were heard, which do not
+        count."""
+        self._heard += heard
+        grown = 0
+        if value is not None and value != self._last:
+            if self._last is not None and value > self._last:
+                grown = max(value - self._last - self._heard, 0)
+            self._last, self._heard = value, 0
+        self._rate.add(now_ns, grown)
+
+    def forget(self) -> None:
+        """The next value is a new beginning."""
+        self._last = None
+
+    @property
+    def count(self) -> int:
+        return self._rate.count
 
 
 #: Ticks for which the capture point's margin is remembered: as long as it must be outside before that is a fall.
@@ -101,6 +134,8 @@ class History:
     voltage: Trend = field(default_factory=lambda: Trend(60.0, 1.0))
     margins: deque[float] = field(default_factory=lambda: deque(maxlen=MARGINS))
     rates: dict[str, Rate] = field(default_factory=dict)
+    lost: Growth = field(default_factory=lambda: Growth(1.0))  # robot states that were sent and did not come
+    overruns: Growth = field(default_factory=lambda: Growth(1.0))  # periods that the gate missed
     blind: frozenset[str] = frozenset()  # rules that have nothing to measure with
 
     def keep(self, state: RobotState | None, command: JointCommand | None) -> None:

@@ -461,6 +461,67 @@ def test_a_gate_that_does_not_hear_this_monitor(world: MonitorWorld) -> None:
     assert not levels(world.tick(gate=Received(fine, world.mono)), "NO_PERMIT")
 
 
+def heard(states: int) -> tuple[tuple[str, int], ...]:
+    return (("ingest/robot_state", states), ("vla/joint_command", 1))
+
+
+def test_robot_states_that_are_lost_on_the_way_are_counted(world: MonitorWorld) -> None:
+    """Two are sent in a tick; of these every eighth is lost, wherever in the tick: 25 in a second, 10 are too many."""
+    seq = 0
+    for _ in range(100):
+        came = [n for n in (seq + 1, seq + 2) if n % 8]
+        seq += 2
+        verdict = world.tick(state={"seq": came[-1]}, heard=heard(len(came)))
+        assert bool(levels(verdict, "LOST")) == (came[-1] // 8 >= 10), "as soon as a later one comes"
+    assert verdict.level == Level.CAUTION
+    found = next(v for v in verdict.violations if v.code == "LOST")
+    assert (found.subject, found.value) == ("ingest/robot_state", pytest.approx(25.0, abs=1.0))
+    for _ in range(120):
+        seq += 2
+        verdict = world.tick(state={"seq": seq}, heard=heard(2))
+    assert not levels(verdict, "LOST")
+
+
+def test_what_is_not_opened_not_sent_or_begins_anew_is_not_lost(world: MonitorWorld) -> None:
+    """One to three come in a tick and the newest is looked at; ingest is restarted; a message cannot be read; ingest is
+    silent for a while, though it counts on."""
+    seq = 0
+    for k in range(200):
+        came = (2, 1, 3, 2)[k % 4]
+        seq += came
+        state = world.inputs(state={"seq": seq}).state
+        assert not levels(world.tick(state={"seq": seq}, heard=heard(came)), "LOST")
+        if k == 50:
+            assert not levels(world.tick(state={"seq": seq}, heard=heard(0)), "LOST")
+        if k == 100:
+            seq = 0
+        if k == 120:
+            seq += 2
+            unreadable = Received(None, world.mono + 8 * MS)
+            assert not levels(world.without(state=unreadable, heard=heard(2)), "LOST")
+        if k == 150:
+            assert state is not None
+            last = Received(state.value, world.mono)
+            for _ in range(6):
+                world.without(state=last, heard=heard(0))
+            seq += 900
+
+
+def test_a_gate_that_misses_periods_is_named_with_how_many(world: MonitorWorld) -> None:
+    def status(overruns: int) -> Received[GateStatus]:
+        return Received(GateStatus(world.ros, "passing", "", 0, 0, (), 1, overruns, 0.0, 0.012), world.mono)
+
+    assert all(world.tick(gate=status(70)).level == Level.SAFE for _ in range(20)), "long ago"
+    assert world.ticks(20, gate=status(74)).level == Level.SAFE
+    verdict = world.ticks(20, gate=status(77))
+    assert verdict.level == Level.CAUTION
+    found = next(v for v in verdict.violations if v.code == "OVERRUN")
+    assert (found.value, found.limit) == (7.0, 5.0)
+    assert "safety/gate" in found.subject
+    assert not levels(world.ticks(110, gate=status(77)), "OVERRUN"), "a second ago"
+    assert world.ticks(20, gate=status(0)).level == Level.SAFE, "a gate that was started anew"
+
+
 # --- posture
 
 
