@@ -1,7 +1,7 @@
 """Who holds the robot by an override, as the monitor heard it.
 
-Whoever said 'active' holds it, several at once too, until the same sender says 'not active'; a link that is lost goes on
-holding. Such a lost one is let go of when another sender says 'not active', as at the gate (core/intake_override.py).
+Whoever said 'active' holds it, several at once too, until the same sender says 'not active'; a link that is lost goes
+on holding. Such a lost one is let go of when another sender says 'not active', as at the gate (intake_override.py).
 """
 
 from __future__ import annotations

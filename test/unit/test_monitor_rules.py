@@ -358,7 +358,7 @@ def test_a_battery_that_drains_fast_is_announced_before_it_browns_out() -> None:
 
 
 def test_a_voltage_that_sags_under_load_is_no_drain() -> None:
-    """More current, less voltage by R |I|: at rest the pack is where it was. Current is negative while it discharges."""
+    """More current, less voltage by R |I|: at rest the pack is where it was. Negative is discharging."""
     world, r = slow_world(), ROBOT.battery.resistance
     assert seconds(world, 700, lambda k: {"battery_voltage": 50.0 - r * 0.02 * k, "battery_current": -3.0 - 0.02 * k},
                    Level.CAUTION) is None

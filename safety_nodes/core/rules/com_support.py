@@ -1,4 +1,4 @@
-"""Centre of mass against the support polygon: margin m = signed distance to the edge on the ground, m, negative outside.
+"""Centre of mass against the support polygon: margin m = signed distance to the edge, in m, negative outside.
 
 A body at rest stands while its centre of mass is above the polygon (Siciliano et al. 2009, Robotics, 11). One that is
 caught after a push keeps it inside and sends only the capture point far (`support`), so here less is allowed. The twin

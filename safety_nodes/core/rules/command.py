@@ -8,6 +8,7 @@ commanded. The robot refuses NaN itself; a gate that sends it is broken, and not
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from humanoid_core.robot_model import Array
 from humanoid_core.timing import NS
@@ -57,7 +58,7 @@ def _leap(x: Tick, c: JointCommand, index: list[int]) -> list[Finding]:
     return found
 
 
-def _worst(values: Array, bad: Array) -> list[int]:
+def _worst(values: Array, bad: npt.NDArray[np.bool_]) -> list[int]:
     """Which of the bad ones are named."""
     if not bool(bad.any()):
         return []

@@ -3,7 +3,7 @@
 `ingest/robot_state` is numbered: lost is by how much its number grew beyond the messages that came, because a queue
 overflowed or the network dropped them. A state that a newer one replaced before anybody opened it did come; what was
 not sent, or not for so long that `staleness` says so, is not lost. Overruns are the periods in which the gate had no
-tick (safety/gate counts them since its start). Either alone is no danger yet, but less room until there is one: CAUTION.
+tick (safety/gate counts them since its start). Neither is a danger yet, but less room until there is one: CAUTION.
 Of a recording nobody knows what came, and losses are not judged. Counted over a second, so no k of n is needed.
 """
 

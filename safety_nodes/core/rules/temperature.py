@@ -22,6 +22,8 @@ def check(x: Tick) -> list[Finding]:
     t, names = x.robot.thermal, x.robot.joint_names
     now = np.where(np.isfinite(x.state.temperature), x.state.temperature, -np.inf)
     found = over("TEMPERATURE", names, now, (t.warn, 0.5 * (t.warn + t.limit), t.limit))
+    if not bool(np.isfinite(now).any()):
+        return found
     x.memory.history.temperature.add(x.state.stamp_ns, np.where(np.isfinite(now), now, np.nan))
     slope = x.memory.history.temperature.slope()
     if slope is None:
