@@ -1,7 +1,7 @@
 """Who holds the robot by an override, as the monitor heard it.
 
 Whoever said 'active' holds it, several at once too, until the same sender says 'not active'; a link that is lost goes
-on holding. Such a lost one is let go of when another sender says 'not active', as at the gate (intake_override.py).
+on holding. A panel that died and came back is another sender: it lets go of what the same operator lost.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Overrides:
         if last is not None and last.value is not None and value.seq <= last.value.seq:
             return
         self._held = {who: held for who, held in self._held.items()
-                      if who != received.sender and received.mono_ns - held.mono_ns <= timeout * NS}
+                      if who != received.sender and not _left_behind(held, received, timeout)}
 
     def held(self) -> tuple[Received[OverrideState], ...]:
         """The last heartbeat of everyone who holds."""
@@ -40,3 +40,10 @@ class Overrides:
     def newest(self) -> OverrideState | None:
         """What the one says who took over last."""
         return next((h.value for h in reversed(self._held.values()) if h.value is not None), None)
+
+
+def _left_behind(held: Received[OverrideState], by: Received[OverrideState], timeout: float) -> bool:
+    """The link of ``held`` is lost, and its operator speaks again. Of what could not be read nobody knows whose it was.
+    """
+    same = held.value is None or (by.value is not None and held.value.operator == by.value.operator)
+    return same and by.mono_ns - held.mono_ns > timeout * NS

@@ -261,9 +261,10 @@ def test_an_override_holds_and_a_lost_link_keeps_holding(world: MonitorWorld) ->
     assert world.ticks(200).level == Level.SAFE
 
 
-def said(world: MonitorWorld, who: str, active: bool, seq: int) -> tuple[Received[OverrideState], ...]:
+def said(world: MonitorWorld, who: str, active: bool, seq: int,
+         panel: bytes | None = None) -> tuple[Received[OverrideState], ...]:
     return (Received(OverrideState(world.ros, who, active, 0, (), np.zeros(0), seq), world.mono + 10 * MS,
-                     who.encode()),)
+                     panel or who.encode()),)
 
 
 def test_only_the_holder_lets_go_of_an_override(world: MonitorWorld) -> None:
@@ -287,13 +288,16 @@ def test_of_two_who_hold_both_must_let_go(world: MonitorWorld) -> None:
     assert [v.subject for v in verdict.violations] == ["Bob"]
 
 
-def test_a_lost_override_is_let_go_of_by_whoever_comes_after_it(world: MonitorWorld) -> None:
-    """A panel that died and came back is another sender."""
+def test_a_lost_override_is_let_go_of_by_its_operator_alone(world: MonitorWorld) -> None:
+    """A panel that died and came back is another sender; another person's goes on saying 'not active'."""
     world.tick(overrides=said(world, "Ada", True, 9))
-    world.ticks(30)
-    world.tick(overrides=said(world, "Ada again", False, 1))
+    for k in range(1, 30):
+        world.tick(overrides=said(world, "Bob", False, k))
+    world.tick(overrides=said(world, "Ada", False, 1, b"new"))
     assert world.ticks(30).level == Level.DANGER, "not lost yet"
-    world.tick(overrides=said(world, "Ada again", False, 2))
+    for k in range(30, 130):
+        assert world.tick(overrides=said(world, "Bob", False, k)).level == Level.DANGER
+    world.tick(overrides=said(world, "Ada", False, 2, b"new"))
     assert world.ticks(200).level == Level.SAFE
 
 
