@@ -184,7 +184,7 @@ class Rig(Speaker):
     def _state(self, now: int, k: int) -> RobotState:
         n = ROBOT.n
         state = RobotState(now, k, self.q, np.zeros(n), np.zeros(n), np.full(n, 35.0), np.array([1.0, 0.0, 0.0, 0.0]),
-                           np.zeros(3), np.array([0.0, 0.0, 9.81]), np.zeros((2, 3)), 50.0, 3.0, (), "imu/pelvis")
+                           np.zeros(3), np.array([0.0, 0.0, 9.81]), np.zeros((2, 3)), 50.0, -3.0, (), "imu/pelvis")
         if self.state_changes and not self.shown_ns:
             self.shown_ns = time.monotonic_ns()
         return replace(state, **self.state_changes)

@@ -38,7 +38,7 @@ REASONS: dict[str, str] = {
     "JOINT_ACCELERATION": "a joint accelerates, or is asked to accelerate, more than its limit",
     "JOINT_TORQUE": "a joint gives more torque than its limit",
     "TILT": "the base tilts more than the limit",
-    "SUPPORT": "the capture point is close to, or outside, the support polygon",
+    "SUPPORT": "the capture point, or the centre of mass, is close to, or outside, the support polygon",
     "TRACKING": "a joint does not follow its command",
     "TEMPERATURE": "a motor is too warm",
     "ACTUATOR_FAULT": "a motor's drive reports a fault",
@@ -94,6 +94,7 @@ REASONS: dict[str, str] = {
     "CONTRACT": "server or checkpoint and the policy contract disagree; both sides are named",
     # processes
     "RATE": "messages of a topic come much slower, or much faster, than they should",
+    "LOST": "messages were sent and did not come; a queue overflowed, or the network is loaded",
     "BUSY": "left out under load, so that what matters more is in time",
     "OVERRUN": "a tick came later than one period",
     "DIED": "a process ended",

@@ -86,6 +86,8 @@ class WrenchSample:
 
 @dataclass(frozen=True)
 class BatterySample:
+    """sensor_msgs/BatteryState: V, A (negative: discharging) and charge 0..1."""
+
     stamp_ns: int
     voltage: float
     current: float
@@ -115,7 +117,8 @@ class ImageSample:
 
 @dataclass(frozen=True)
 class RobotState:
-    """Everything sensed at one instant; ``stamp_ns`` is the capture time of the joint sample."""
+    """Everything sensed at one instant; ``stamp_ns`` is the capture time of the joint sample. ``battery_current`` in A,
+    negative while the battery is discharged."""
 
     stamp_ns: int
     seq: int
@@ -195,6 +198,8 @@ class TwinState:
 
 @dataclass(frozen=True)
 class TwinPrediction:
+    """What the twin expects of the pending chunk; ``chunk_seq`` 0: none is pending."""
+
     stamp_ns: int
     chunk_seq: int
     horizon: float
@@ -237,7 +242,8 @@ class TwinHealth:
 
 @dataclass(frozen=True)
 class ActionChunk:
-    """A policy's plan: ``positions`` is [steps, joints] in rad; row k is for stamp + (k + 1) * step_dt."""
+    """A policy's plan: ``positions`` is [steps, joints] in rad; row k is for stamp + (k + 1) * step_dt. ``seq`` counts
+    up from 1 within an epoch."""
 
     stamp_ns: int  # capture time of the oldest observation used
     seq: int

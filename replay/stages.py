@@ -16,7 +16,6 @@ from humanoid_core.timing import MS, NS
 from humanoid_core.types import (
     GateStatus,
     JointSample,
-    OverrideState,
     Permit,
     RobotMode,
     SafetyEvent,
@@ -46,8 +45,8 @@ Outputs = list[tuple[str, Any]]
 TICK_NS = 10 * MS
 STATE, HEALTH, TWIN = "ingest/robot_state", "ingest/sensor_health", "twin/state"
 PERMIT, COMMAND, EVENTS = "safety/permit", "robot/joint_command", "safety/events"
-NEWEST = {STATE: "state", HEALTH: "health", TWIN: "twin", COMMAND: "command", "safety/override": "override",
-          "motor_status": "motors", "vla/status": "policy", "twin/prediction": "prediction", "safety/gate": "gate"}
+NEWEST = {STATE: "state", HEALTH: "health", TWIN: "twin", COMMAND: "command", "motor_status": "motors",
+          "vla/status": "policy", "twin/prediction": "prediction", "safety/gate": "gate"}
 PICTURES = ("image", "depth")
 #: Ticks between two reports of sensor health, gate status and mode, and two predictions.
 EACH = 10
@@ -92,11 +91,11 @@ class IngestStage:
             return []
         if value is None:
             return []
-        state = self.core.on_sample(topic, value, now_ns + self.wall_ns).state
+        state = self.core.on_sample(topic, value, now_ns + self.wall_ns, now_ns).state
         return [] if state is None else [(STATE, state)]
 
     def tick(self, now_ns: int, count: int) -> Outputs:
-        return [(HEALTH, self.core.health(now_ns + self.wall_ns))] if count % EACH == 0 else []
+        return [(HEALTH, self.core.health(now_ns + self.wall_ns, now_ns))] if count % EACH == 0 else []
 
     def refusals(self) -> dict[str, int]:
         return {f"{t} {code}": n for t, s in self.core.sources.items() for code, n in s.refusals.items()}
@@ -172,7 +171,7 @@ class SafetyStage:
     and on no topic; an accepted one is taken from the recorded events."""
 
     name, required, outputs = "safety", (STATE,), (PERMIT, "safety/status", EVENTS)
-    inputs = (*NEWEST, "safety/estop")
+    inputs = (*NEWEST, "safety/estop", "safety/override")
     #: Made by this stage, and yet heard as it was recorded.
     recorded = (EVENTS,)
     wall_ns = 0
@@ -183,12 +182,15 @@ class SafetyStage:
         self._heard: dict[str, int] | None = None  # a recording does not say how often something came
         self._newest: dict[str, Received[Any]] = {}
         self._estops: list[Received[Any]] = []
+        self._overrides: list[Received[Any]] = []
         self._successions = {topic: Succession(NS) for topic in GATED}
         self._events, self._seq, self._resets = MonitorEvents(Refusals()), 0, 0
 
     def on(self, topic: str, value: Any, now_ns: int, sender: bytes = b"") -> Outputs:
         if topic == "safety/estop":
             self._estops.append(Received(value, now_ns, sender))
+        elif topic == "safety/override":
+            self._overrides.append(Received(value, now_ns, sender))
         else:
             self._newest[NEWEST[topic]] = Received(value, now_ns, sender)
         return []
@@ -223,21 +225,18 @@ class SafetyStage:
 
     def tick(self, now_ns: int, count: int) -> Outputs:
         intruders = tuple(t for t, who in self._successions.items() if who.disputed(now_ns))
-        inputs = Inputs(now_ns + self.wall_ns, estops=tuple(self._estops), intruders=intruders,
-                        heard=None if self._heard is None else tuple(self._heard.items()), **self._newest)
+        inputs = Inputs(now_ns + self.wall_ns, estops=tuple(self._estops), overrides=tuple(self._overrides),
+                        intruders=intruders, heard=None if self._heard is None else tuple(self._heard.items()),
+                        **self._newest)
         self._heard = None if self._heard is None else dict.fromkeys(COUNTED, 0)
-        self._estops = []
+        self._estops, self._overrides = [], []
         v = evaluate(inputs, now_ns, self.robot, self.config, self.memory)
         seq = count + 1
         ros_ns = now_ns + self.wall_ns
         return [(PERMIT, Permit(ros_ns, seq, v.level, v.scale, self.config.permit_validity, v.accept_new, v.latched,
                                 v.reset_count, v.posture, removed_joints=v.removed)),
                 ("safety/status", SafetyStatus(ros_ns, v.level, v.latched, v.cause, v.violations, seq, 0, 0.0)),
-                *self._numbered(self._events.tick(v, self._override(), now_ns, ros_ns))]
-
-    def _override(self) -> OverrideState | None:
-        heard = self._newest.get("override")
-        return None if heard is None else heard.value
+                *self._numbered(self._events.tick(v, self.memory.overrides.newest(), now_ns, ros_ns))]
 
     def refusals(self) -> dict[str, int]:
         return {}

@@ -55,6 +55,9 @@ class MonitorParams:
     support_danger: float = param(-0.05, "capture point inside the support polygon by less", "m", low=-0.5, high=0.2)
     support_fall: float = param(-0.08, "capture point inside by less, going outward: a fall, EMERGENCY", "m",
                                 low=-0.5, high=0.2)
+    com_caution: float = param(0.01, "centre of mass inside the support polygon by less", "m", low=-0.5, high=0.2)
+    com_warning: float = param(0.0, "centre of mass inside the support polygon by less", "m", low=-0.5, high=0.2)
+    com_danger: float = param(-0.03, "centre of mass inside the support polygon by less", "m", low=-0.5, high=0.2)
     tracking_caution: float = param(0.35, "joint away from its command", "rad", low=0.05, high=2.0)
     tracking_warning: float = param(0.5, "joint away from its command", "rad", low=0.05, high=2.0)
     tracking_danger: float = param(0.8, "joint away from its command", "rad", low=0.05, high=2.0)
@@ -96,6 +99,8 @@ class MonitorParams:
                                         low=50.0, high=10000.0)
     command_rate_warning: float = param(500.0, "commands of the policy that come in a second", "Hz",
                                         low=50.0, high=10000.0)
+    lost_caution: float = param(10.0, "robot states lost on the way within a second", "", low=1.0, high=1000.0)
+    overruns_caution: float = param(5.0, "periods that the gate missed within a second", "", low=1.0, high=1000.0)
 
     caution_scale: float = param(0.5, "share of the command speed at CAUTION", "", low=0.0, high=1.0)
     warning_scale: float = param(0.25, "share of the command speed at WARNING", "", low=0.0, high=1.0)

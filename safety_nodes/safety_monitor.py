@@ -31,8 +31,9 @@ from safety_nodes.event_log import EventWriter
 from safety_nodes.params import MonitorParams, core_config
 
 NEWEST = {"state": "ingest/robot_state", "health": "ingest/sensor_health", "twin": "twin/state",
-          "command": "robot/joint_command", "override": "safety/override", "motors": "motor_status",
-          "policy": "vla/status", "prediction": "twin/prediction", "gate": "safety/gate"}
+          "command": "robot/joint_command", "motors": "motor_status", "policy": "vla/status",
+          "prediction": "twin/prediction", "gate": "safety/gate"}
+OVERRIDE = "safety/override"
 LOOKS = 2  # between two ticks: what cannot wait is judged within a third of the period
 
 
@@ -64,6 +65,7 @@ class SafetyMonitor(HumanoidNode):
         self._gated = {topic: Inbox(self, topic, depth=8) for topic in GATED}
         # Deep enough for what comes while this process stands still: a short press must not be pushed out.
         self._estop = Inbox(self, "safety/estop", depth=256)
+        self._override = Inbox(self, OVERRIDE, depth=8)
         self._successions = {topic: Succession(NS) for topic in GATED}
         self.advertise("safety/permit")
         self.advertise("safety/status", "safety/events", while_inactive=True)
@@ -91,9 +93,8 @@ class SafetyMonitor(HumanoidNode):
                                           verdict.reset_count, verdict.posture, removed_joints=verdict.removed))
         self.send("safety/status", SafetyStatus(inputs.ros_ns, verdict.level, verdict.latched, verdict.cause,
                                                 verdict.violations, loop.ticks, loop.overruns, loop.lateness_ns / NS))
-        override = inputs.override.value if inputs.override is not None else None
         with self._lock:
-            self.log.put(self.events.tick(verdict, override, now_ns, inputs.ros_ns))
+            self.log.put(self.events.tick(verdict, self.memory.overrides.newest(), now_ns, inputs.ros_ns))
         if self.verdict is None or verdict.level != self.verdict.level:
             text = f"{verdict.level.name} {verdict.cause}"
             if verdict.level >= Level.WARNING:
@@ -115,10 +116,13 @@ class SafetyMonitor(HumanoidNode):
             if topic == NEWEST["command"]:
                 self._keep("command", letters)
         estops, self._beats = tuple(self._beats), []
+        overrides = tuple(Received(x.open(), x.arrival_ns, x.sender) for x in self._override.take(now_ns))
+        for _ in (o for o in overrides if o.value is None):
+            self.refused.refuse("OUT_OF_RANGE", OVERRIDE)
         heard, self._heard = tuple(self._heard.items()), dict.fromkeys(COUNTED, 0)
         intruders = tuple(t for t, s in self._successions.items() if s.disputed(now_ns))
-        return Inputs(self.now_ns(), estops=estops, intruders=intruders, publishers=self._listed, heard=heard,
-                      **self._newest)
+        return Inputs(self.now_ns(), estops=estops, overrides=overrides, intruders=intruders,
+                      publishers=self._listed, heard=heard, **self._newest)
 
     def _hear(self, key: str, now_ns: int) -> None:
         topic, letters = NEWEST[key], self._inboxes[key].take(now_ns)

@@ -44,8 +44,8 @@ class SensorIngest(HumanoidNode):
         p = self.params
         self.robot = load_robot(p.robot)
         known = _known_sources(self.robot, p.watch_camera)
-        simulated = bool(self.get_parameter("use_sim_time").value)
-        config = IngestConfig(p.clock_lag_ms if simulated else p.future_ms, p.handback_ms,
+        self._simulated = bool(self.get_parameter("use_sim_time").value)
+        config = IngestConfig(p.clock_lag_ms if self._simulated else p.future_ms, p.handback_ms,
                               position_margin=p.position_margin, disagreement=p.disagreement,
                               estimate_for=p.estimate_for)
         self.core = IngestCore({t: self.robot.sources[t] for t in known}, self.robot, config)
@@ -98,8 +98,9 @@ class SensorIngest(HumanoidNode):
         now_ns = self.now_ns()
         if now_ns <= 0:  # use_sim_time and no clock yet: nothing can be judged
             return
+        mono_ns = self._mono_ns()
         for sample in samples:
-            output = self.core.on_sample(topic, sample, now_ns)
+            output = self.core.on_sample(topic, sample, now_ns, mono_ns)
             if output.state is not None:
                 self.send("ingest/robot_state", output.state)
             for event in output.events:
@@ -108,8 +109,12 @@ class SensorIngest(HumanoidNode):
     def _send_health(self) -> None:
         now_ns = self.now_ns()
         if now_ns > 0:
-            self._health = self.core.health(now_ns)
+            self._health = self.core.health(now_ns, self._mono_ns())
             self.send("ingest/sensor_health", self._health)
+
+    def _mono_ns(self) -> int | None:
+        """None where time comes from /clock: it is no wall clock, and may jump as it likes."""
+        return None if self._simulated else time.monotonic_ns()
 
     def _report(self) -> tuple[int, str, dict[str, object]]:
         """Once a second; also the place where new refusals go to the log, one line a source."""

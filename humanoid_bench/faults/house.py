@@ -144,8 +144,13 @@ class House:
                        stage.memory)
         return answer.accepted, f"{answer.code}: {answer.text}" if answer.code else ""
 
-    def step_clock(self, seconds: float) -> None:
+    def step_clock(self, seconds: float, between: bool = False) -> None:
+        """``between``: half-way from one tick of the loops to the next."""
+        if between:
+            self.house.step()
         self.house.step_clock(seconds)
+        if between:
+            self.house.step()
 
     def hold_clock(self, held: bool) -> None:
         """/clock stands still: so do the stamps of a simulated robot, and nothing new comes of it."""

@@ -7,13 +7,14 @@ from humanoid_bench.faults.row import NotPossible, Row, World
 from humanoid_core.types import Level
 
 
-def _step(seconds: float):  # type: ignore[no-untyped-def]
-    """The wall clock is set; the monotonic clock does not know."""
+def _step(seconds: float, between: bool = False):  # type: ignore[no-untyped-def]
+    """The wall clock is set; the monotonic clock does not know. ``between``: after the sensors spoke and before the
+    loops looked at what they said."""
 
     def do(world: World) -> None:
         if not hasattr(world, "step_clock"):
             raise NotPossible("setting the wall clock needs root; played in lockstep, where ROS time is separate")
-        world.step_clock(seconds)
+        world.step_clock(seconds, between)
 
     return do
 
@@ -40,9 +41,13 @@ def _second_clock(world: World) -> None:
 
 
 ROWS = (
-    Row("T1", "the wall clock steps forward by 5 s", _step(5.0), stops=False, most=Level.CAUTION, where="lockstep"),
+    Row("T1", "the wall clock steps forward by 5 s", _step(5.0), stops=False, most=Level.SAFE, where="lockstep"),
+    Row("T1-between", "the wall clock steps forward by 5 s while samples wait to be judged", _step(5.0, between=True),
+        stops=False, most=Level.SAFE, where="lockstep"),
     Row("T1-back", "the wall clock steps back by 5 s", _step(-5.0), stops=False, most=Level.CAUTION,
         where="lockstep"),
+    Row("T1-back-between", "the wall clock steps back by 5 s while samples wait to be judged",
+        _step(-5.0, between=True), stops=False, most=Level.CAUTION, where="lockstep"),
     Row("T2", "/clock pauses for 0.6 s", _pause_clock, ("NO_STATE", "STALE"), graph="clock", level=Level.DANGER,
         most=Level.DANGER, watch=1.5),
     Row("T3", "time jumps back, as when a bag loops", _loop_clock, ("CLOCK_RESET", "STALE", "NO_STATE", "FUTURE"),

@@ -54,6 +54,9 @@ class MonitorConfig:
     support_warning: float
     support_danger: float
     support_fall: float
+    com_caution: float
+    com_warning: float
+    com_danger: float
     tracking_caution: float
     tracking_warning: float
     tracking_danger: float
@@ -82,6 +85,8 @@ class MonitorConfig:
     state_rate_warning: float
     command_rate_caution: float
     command_rate_warning: float
+    lost_caution: float
+    overruns_caution: float
     caution_scale: float
     warning_scale: float
     permit_validity: float
@@ -103,6 +108,10 @@ class MonitorConfig:
             _rising(self, f"{rule}_caution", f"{rule}_warning", f"{rule}_danger")
         _rising(self, "tilt_caution", "tilt_warning", "tilt_danger", "tilt_fallen")
         _rising(self, "support_caution", "support_warning", "support_danger", "support_fall", down=True)
+        for key in ("lost_caution", "overruns_caution"):
+            if not getattr(self, key) >= 1.0:
+                raise ConfigError(f"{key} = {getattr(self, key)} must be 1 or more: none is no fault")
+        _rising(self, "com_caution", "com_warning", "com_danger", down=True)
         _rising(self, "approach_caution", "approach_warning", "approach_danger", down=True)
         for rule in ("residual", "command_rate"):
             _rising(self, f"{rule}_caution", f"{rule}_warning")

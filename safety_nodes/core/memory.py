@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from humanoid_core.timing import SteadyStamps
 from humanoid_core.types import Level, Posture
 from safety_nodes.core.clearance import Clearance, Contact
 from safety_nodes.core.history import History
+from safety_nodes.core.overrides import Overrides
 from safety_nodes.core.recovery import RecoveryMemory
 from safety_nodes.core.stops import StopSources
 from safety_nodes.core.types import Finding
@@ -53,7 +55,9 @@ class Memory:
     nonces: dict[int, None] = field(default_factory=dict)  # in the order in which they came
     last_reset_ns: int | None = None
     last_tick_ns: int | None = None
+    stamps: SteadyStamps = field(default_factory=SteadyStamps)
     stops: StopSources = field(default_factory=StopSources)
+    overrides: Overrides = field(default_factory=Overrides)
     filters: dict[str, KOfN] = field(default_factory=dict)
     since: dict[tuple[str, str], int] = field(default_factory=dict)
     recovery: RecoveryMemory = field(default_factory=RecoveryMemory)

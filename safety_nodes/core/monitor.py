@@ -23,7 +23,10 @@ _MOST = 16  # violations in one report
 def evaluate(inputs: Inputs, now_ns: int, robot: RobotModel, config: MonitorConfig, memory: Memory,
              rules: tuple[Rule, ...] = RULES) -> Verdict:
     """Judge one tick at monotonic time `now_ns`. Changes `memory`; the same inputs give the same verdicts."""
+    memory.stamps.tick(now_ns, inputs.ros_ns)
     memory.stops.hear(inputs.estops, int(config.estop_timeout * NS), memory.latched)
+    for said in inputs.overrides:
+        memory.overrides.hear(said, config.override_timeout)
     received = inputs.state.value if inputs.state is not None else None
     state = received if received is not None and well_formed(received, robot.n) else None
     tick = Tick(inputs, now_ns, robot, config, memory, state)

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from humanoid_core.types import Posture, TwinStatus
+from humanoid_core.types import Posture
+from safety_nodes.core.freshness import twin
 from safety_nodes.core.history import MARGINS
 from safety_nodes.core.severity import EMERGENCY
 from safety_nodes.core.types import Finding, Tick
@@ -28,12 +29,8 @@ FALL = ("SUPPORT", "fall")
 def margin(x: Tick) -> float | None:
     """Capture point to the edge of the support, m, negative outside; None when the twin cannot say, NaN when it
     says nonsense."""
-    twin = x.inputs.twin
-    if twin is None or twin.value is None or twin.silent(x.now_ns, x.config.twin_timeout):
-        return None
-    if twin.value.status != TwinStatus.OK or x.robot.base_fixed:
-        return None
-    return twin.value.support_margin
+    believed = twin(x)
+    return None if believed is None or x.robot.base_fixed else believed.support_margin
 
 
 def outward(x: Tick, now: float) -> bool:

@@ -52,13 +52,13 @@ class Inputs:
     health: Received[SensorHealth] | None = None
     twin: Received[TwinState] | None = None
     command: Received[JointCommand] | None = None  # what the gate sends to the robot
-    override: Received[OverrideState] | None = None
     motors: Received[MotorSample] | None = None  # as the robot says it: order = its names
     policy: Received[VlaStatus] | None = None
     prediction: Received[TwinPrediction] | None = None
     gate: Received[GateStatus] | None = None
     heard: tuple[tuple[str, int], ...] | None = None  # topics and messages since the last tick; None: not counted
     estops: tuple[Received[EStopState], ...] = ()  # every heartbeat since the last tick
+    overrides: tuple[Received[OverrideState], ...] = ()  # the same
     intruders: tuple[str, ...] = ()  # gated topics on which two senders are alive
     publishers: tuple[tuple[str, int], ...] = ()  # gated topics and how many publishers the graph shows
 

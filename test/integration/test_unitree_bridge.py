@@ -109,6 +109,7 @@ def test_it_reaches_holds_with_the_reason_and_goes_on(robot: FakeG1, suite: Suit
     suite.until(lambda: len(suite.got["joint_states"]) > 20, "joint samples")
     suite.until(lambda: suite.got["imu/torso"] and suite.got["battery_state"] and suite.got["motor_status"], "others")
     assert suite.got["battery_state"][-1].voltage == pytest.approx(50.4)
+    assert suite.got["battery_state"][-1].current == pytest.approx(-2.5), "ROS: negative while discharging"
     assert suite.got["motor_status"][-1].temperature.tolist() == [42.0] * 29
     suite.until(lambda: robot.arm and float(robot.arm[-1]["motor_cmd"]["q"][WEIGHT]) == 1.0, "full weight", q)
     suite.until(lambda: abs(robot.q[elbow] - q[elbow]) < 0.01, "the elbow there", q)

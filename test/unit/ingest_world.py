@@ -27,6 +27,7 @@ class IngestWorld:
         self.core = IngestCore.for_robot(robot, config)
         self.rng = np.random.default_rng(seed)
         self.now = START
+        self.set_by = 0  # by how much somebody set the wall clock, ns; `now` is the robot's and this machine's ROS time
         self.changes: dict[str, Any] = {}
         self.states: list[RobotState] = []
         self.refusals: list[tuple[str, str]] = []
@@ -56,13 +57,17 @@ class IngestWorld:
 
     def give(self, topic: str, sample: Any, late: int = LATE) -> IngestOutput:
         """One sample, arriving ``late`` ns after this tick's time."""
-        output = self.core.on_sample(topic, sample, self.now + late)
+        output = self.core.on_sample(topic, sample, self.now + late, self.now + late - self.set_by)
         self.events += output.events
         if output.state is not None:
             self.states.append(output.state)
         if output.refusal is not None:
             self.refusals.append((output.refusal.topic, output.refusal.code))
         return output
+
+    def set_clock(self, ns: int) -> None:
+        """Somebody sets the wall clock, by which everybody stamps."""
+        self.now, self.set_by = self.now + ns, self.set_by + ns
 
     def run(self, ms: float) -> IngestWorld:
         """So many milliseconds of the robot standing there."""

@@ -49,7 +49,7 @@ def calm_state(ros_ns: int, **changes: Any) -> RobotState:
     n = ROBOT.n
     state = RobotState(ros_ns, 1, ROBOT.stand.copy(), np.zeros(n), np.zeros(n), np.full(n, 35.0),
                        np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3), np.array([0.0, 0.0, 9.81]), np.zeros((2, 3)),
-                       50.0, 3.0, (), "imu/pelvis")
+                       50.0, -3.0, (), "imu/pelvis")
     return replace(state, **changes)
 
 

@@ -139,6 +139,12 @@ def test_a_flat_wrong_length_from_the_wire_is_refused() -> None:
     assert started().accept(chunk(np.zeros(31)), T0) == "WRONG_LENGTH"
 
 
+def test_a_chunk_numbered_0_is_refused_because_the_twin_could_not_say_which_it_expects_of() -> None:
+    execution = started()
+    assert execution.accept(chunk(smooth(REST), seq=0), T0) == "OUT_OF_RANGE"
+    assert execution.accept(chunk(smooth(REST), seq=1), T0) == ""
+
+
 def test_nothing_moves_without_a_measured_pose() -> None:
     execution = Execution(ROBOT)
     assert execution.begin(1, np.full(ROBOT.n, np.nan), T0) == "NON_FINITE"

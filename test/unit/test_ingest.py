@@ -358,6 +358,37 @@ def test_a_clock_that_jumps_back_starts_anew_and_says_so() -> None:
     assert world.health("joint_states").rate_hz == pytest.approx(200.0, rel=0.01)
 
 
+@pytest.mark.parametrize("first", ["joint_states", "imu/pelvis"])
+def test_a_wall_clock_that_is_set_ahead_ages_no_sensor(first: str) -> None:
+    """Whoever speaks first after it; the slow ones speak again only half a second later."""
+    world = IngestWorld().run(300)
+    count, gaps = len(world.states), world.health("battery_state").gaps
+    world.changes.update({"battery_state": lost, "motor_status": lost})
+    world.set_clock(5 * NS)
+    world.now += PERIOD
+    world.give(first, world.samples()[first])
+    health = world.core.health(world.now + LATE, world.now + LATE - world.set_by)
+    assert health.all_required_ok
+    assert [s.state for s in health.sources if s.topic == "battery_state"] == ["ok"]
+    world.run(400)
+    assert len(world.states) - count == 80 + (first == "joint_states")
+    assert {s.stale_sources for s in world.states[count:]} == {()}
+    assert {s.imu_source for s in world.states[count:]} == {"imu/pelvis"}
+    assert (world.refusals, world.events) == ([], [])
+    assert world.health("battery_state").gaps == gaps
+
+
+def test_what_was_stale_stays_so_when_the_wall_clock_is_set() -> None:
+    world = IngestWorld().run(300)
+    world.changes["imu/torso"] = lost
+    world.changes["imu/pelvis"] = lost
+    world.run(50)
+    assert world.states[-1].stale_sources == ("imu/pelvis",)
+    world.set_clock(5 * NS)
+    world.run(5)
+    assert world.states[-1].stale_sources == ("imu/pelvis",)
+
+
 def test_health_measures_rate_jitter_and_gaps() -> None:
     world = IngestWorld()
     gap = iter(range(10_000))

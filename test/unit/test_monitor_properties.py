@@ -60,6 +60,7 @@ def _gate(world: MonitorWorld, a: float) -> dict[str, Any]:
 WORSE: dict[str, Change] = {
     "tilt": lambda w, a: {"state": {"orientation": lean(3.0 * a)}},
     "capture point": lambda w, a: {"twin": {"support_margin": 0.1 - 0.4 * a}},
+    "centre of mass": lambda w, a: {"twin": {"com": np.array([0.03 + 0.4 * a, 0.0, 0.6])}},
     "temperature": lambda w, a: {"state": {"temperature": one("left_knee_joint", 35.0 + 70.0 * a)}},
     "voltage": lambda w, a: {"state": {"battery_voltage": 52.0 - 20.0 * a}},
     "age of the state": lambda w, a: {"state": {"stamp_ns": w.ros + 7 * MS - int(0.2 * a * NS)}},
@@ -142,7 +143,7 @@ def test_nearer_or_faster_is_never_better(distance: float, less: float, approach
 
 _STATE = [("state", f) for f in ("position", "velocity", "effort", "temperature", "orientation", "angular_velocity",
                                  "linear_acceleration", "foot_force")]
-_TWIN = [("twin", f) for f in ("position", "velocity", "capture_point", "nis", "external_torque")]
+_TWIN = [("twin", f) for f in ("position", "velocity", "com", "capture_point", "nis", "external_torque")]
 
 
 @given(st.sampled_from(sorted(WORSE)), st.floats(0.0, 1.0), st.sampled_from(_STATE + _TWIN), st.integers(0, 60),

@@ -19,6 +19,7 @@ from humanoid_core.timing import MS, NS
 from humanoid_core.types import GateStatus, JointCommand, Level, Posture, SourceHealth, TwinPrediction
 from safety_nodes.core.clearance import Clearance
 from safety_nodes.core.history import Trend
+from safety_nodes.core.recovery import Removed
 from safety_nodes.core.rules import non_finite, tilt
 from safety_nodes.core.types import Inputs, Received, Tick, Verdict
 
@@ -189,6 +190,40 @@ def test_a_command_that_leaps_is_noticed_and_a_fast_one_is_not(world: MonitorWor
     assert levels(world.tick(state={"position": _with(q)}, command=command(world, q)), "LIMIT_RATE")
 
 
+@pytest.mark.parametrize("other", [0.0, 0.069])
+def test_a_slow_joint_that_leaps_is_named_whatever_a_fast_one_does(world: MonitorWorld, other: float) -> None:
+    """The shoulder moves more, and within what it may; the waist leaps."""
+    q = ROBOT.stand[UPPER].copy()
+    world.tick(state={"position": _with(q)}, command=command(world, q))
+    q[NAMES.index("waist_roll_joint")] += 0.045
+    q[NAMES.index("left_shoulder_pitch_joint")] += other
+    verdict = world.tick(state={"position": _with(q)}, command=command(world, q))
+    assert verdict.level == Level.DANGER
+    assert [v.subject for v in verdict.violations if v.code == "LIMIT_RATE"] == ["waist_roll_joint"]
+
+
+def test_every_joint_that_leaps_is_named_the_worst_first(world: MonitorWorld) -> None:
+    q = ROBOT.stand[UPPER].copy()
+    world.tick(state={"position": _with(q)}, command=command(world, q))
+    measured = _with(q)
+    q[NAMES.index("left_elbow_joint")] += 1.2
+    q[NAMES.index("right_elbow_joint")] -= 1.4
+    verdict = world.tick(state={"position": measured}, command=command(world, q))
+    for code in ("JUMP", "LIMIT_RATE"):
+        assert [v.subject for v in verdict.violations if v.code == code] == ["right_elbow_joint", "left_elbow_joint"]
+
+
+def test_a_removed_joint_that_is_far_from_its_command_hides_no_other(world: MonitorWorld) -> None:
+    wrist, elbow = NAMES.index("left_wrist_yaw_joint"), NAMES.index("left_elbow_joint")
+    world.memory.recovery.removed[NAMES[wrist]] = Removed("ACTUATOR_FAULT", 1.0, 0.0)
+    q = ROBOT.stand[UPPER].copy()
+    q[wrist] += 1.5
+    assert not levels(world.tick(command=command(world, q)), "JUMP")
+    q[elbow] += 1.1
+    found = [v.subject for v in world.tick(command=command(world, q)).violations if v.code == "JUMP"]
+    assert found == ["left_elbow_joint"]
+
+
 def _with(upper: np.ndarray) -> np.ndarray:
     q = ROBOT.stand.copy()
     q[UPPER] = upper
@@ -268,6 +303,41 @@ def test_a_motor_that_heats_up_is_announced_in_order_and_with_the_seconds_left()
     assert reached == [Level.CAUTION, Level.WARNING, Level.DANGER]
 
 
+def test_one_motor_that_tells_no_temperature_hides_no_other() -> None:
+    """The seconds to the limit of a knee, while an elbow is silent and a wrist speaks now and then."""
+    world = slow_world()
+    hot, silent, now_and_then = (ROBOT.index(f"{name}_joint") for name in ("left_knee", "left_elbow",
+                                                                         "right_wrist_yaw"))
+
+    def state(k: int) -> dict[str, Any]:
+        t = np.full(ROBOT.n, 35.0)
+        t[hot] += 5.0 + 0.05 * k
+        t[silent] = math.nan
+        if k % 7:
+            t[now_and_then] = math.nan
+        return {"temperature": t}
+
+    for k in range(300):
+        seconds(world, 1, lambda _, k=k: state(k), Level.EMERGENCY)  # type: ignore[misc]
+    left = [v for v in world.last.violations if "seconds to limit" in v.subject]
+    assert [v.subject for v in left] == ["left_knee_joint, seconds to limit"]
+    assert left[0].value == pytest.approx((85.0 - 40.0 - 0.05 * 299) / 0.5, rel=0.1)
+
+
+def test_a_motor_that_told_no_temperature_for_a_moment_is_announced_all_the_same() -> None:
+    world = slow_world()
+    hot = ROBOT.index("left_knee_joint")
+
+    def state(k: int) -> dict[str, Any]:
+        t = np.full(ROBOT.n, 35.0)
+        t[hot] = math.nan if k % 40 == 20 else 40.0 + 0.05 * k
+        return {"temperature": t}
+
+    for k in range(200):
+        seconds(world, 1, lambda _, k=k: state(k), Level.EMERGENCY)  # type: ignore[misc]
+    assert any(v.subject == "left_knee_joint, seconds to limit" for v in world.last.violations)
+
+
 def test_the_noise_of_steady_motors_is_no_trend() -> None:
     world = slow_world()
     rng = np.random.default_rng(0)
@@ -288,10 +358,24 @@ def test_a_battery_that_drains_fast_is_announced_before_it_browns_out() -> None:
 
 
 def test_a_voltage_that_sags_under_load_is_no_drain() -> None:
-    """More current, less voltage by R I: at rest the pack is where it was."""
+    """More current, less voltage by R |I|: at rest the pack is where it was. Negative is discharging."""
     world, r = slow_world(), ROBOT.battery.resistance
-    assert seconds(world, 700, lambda k: {"battery_voltage": 50.0 - r * 0.02 * k, "battery_current": 3.0 + 0.02 * k},
+    assert seconds(world, 700, lambda k: {"battery_voltage": 50.0 - r * 0.02 * k, "battery_current": -3.0 - 0.02 * k},
                    Level.CAUTION) is None
+
+
+def test_a_drain_that_a_falling_load_hides_is_announced() -> None:
+    """1 A less each second lifts the voltage by as much as the pack loses: it looks steady and is not."""
+    world, r = slow_world(), ROBOT.battery.resistance
+
+    def state(k: int) -> dict[str, Any]:
+        return {"battery_voltage": 45.0, "battery_current": -68.0 + 0.1 * k}
+
+    at = seconds(world, 300, state, Level.CAUTION)
+    assert at is not None
+    seconds(world, 300, lambda k: state(k + at + 1), Level.DANGER)
+    left = next(v for v in world.last.violations if "seconds to brown-out" in v.subject)
+    assert left.value == pytest.approx((45.0 - ROBOT.battery.min_v) / (r * 1.0), rel=0.2)
 
 
 def test_a_slope_starts_anew_when_time_jumps() -> None:
@@ -377,6 +461,67 @@ def test_a_gate_that_does_not_hear_this_monitor(world: MonitorWorld) -> None:
     assert not levels(world.tick(gate=Received(fine, world.mono)), "NO_PERMIT")
 
 
+def heard(states: int) -> tuple[tuple[str, int], ...]:
+    return (("ingest/robot_state", states), ("vla/joint_command", 1))
+
+
+def test_robot_states_that_are_lost_on_the_way_are_counted(world: MonitorWorld) -> None:
+    """Two are sent in a tick; of these every eighth is lost, wherever in the tick: 25 in a second, 10 are too many."""
+    seq = 0
+    for _ in range(100):
+        came = [n for n in (seq + 1, seq + 2) if n % 8]
+        seq += 2
+        verdict = world.tick(state={"seq": came[-1]}, heard=heard(len(came)))
+        assert bool(levels(verdict, "LOST")) == (came[-1] // 8 >= 10), "as soon as a later one comes"
+    assert verdict.level == Level.CAUTION
+    found = next(v for v in verdict.violations if v.code == "LOST")
+    assert (found.subject, found.value) == ("ingest/robot_state", pytest.approx(25.0, abs=1.0))
+    for _ in range(120):
+        seq += 2
+        verdict = world.tick(state={"seq": seq}, heard=heard(2))
+    assert not levels(verdict, "LOST")
+
+
+def test_what_is_not_opened_not_sent_or_begins_anew_is_not_lost(world: MonitorWorld) -> None:
+    """One to three come in a tick and the newest is looked at; ingest is restarted; a message cannot be read; ingest is
+    silent for a while, though it counts on."""
+    seq = 0
+    for k in range(200):
+        came = (2, 1, 3, 2)[k % 4]
+        seq += came
+        state = world.inputs(state={"seq": seq}).state
+        assert not levels(world.tick(state={"seq": seq}, heard=heard(came)), "LOST")
+        if k == 50:
+            assert not levels(world.tick(state={"seq": seq}, heard=heard(0)), "LOST")
+        if k == 100:
+            seq = 0
+        if k == 120:
+            seq += 2
+            unreadable = Received(None, world.mono + 8 * MS)
+            assert not levels(world.without(state=unreadable, heard=heard(2)), "LOST")
+        if k == 150:
+            assert state is not None
+            last = Received(state.value, world.mono)
+            for _ in range(6):
+                world.without(state=last, heard=heard(0))
+            seq += 900
+
+
+def test_a_gate_that_misses_periods_is_named_with_how_many(world: MonitorWorld) -> None:
+    def status(overruns: int) -> Received[GateStatus]:
+        return Received(GateStatus(world.ros, "passing", "", 0, 0, (), 1, overruns, 0.0, 0.012), world.mono)
+
+    assert all(world.tick(gate=status(70)).level == Level.SAFE for _ in range(20)), "long ago"
+    assert world.ticks(20, gate=status(74)).level == Level.SAFE
+    verdict = world.ticks(20, gate=status(77))
+    assert verdict.level == Level.CAUTION
+    found = next(v for v in verdict.violations if v.code == "OVERRUN")
+    assert (found.value, found.limit) == (7.0, 5.0)
+    assert "safety/gate" in found.subject
+    assert not levels(world.ticks(110, gate=status(77)), "OVERRUN"), "a second ago"
+    assert world.ticks(20, gate=status(0)).level == Level.SAFE, "a gate that was started anew"
+
+
 # --- posture
 
 
@@ -412,6 +557,41 @@ def test_a_foot_that_is_unloaded_for_a_moment_is_no_loss_of_balance(world: Monit
     for _ in range(3):
         assert all(world.tick(twin={"support_margin": -0.3}).level == Level.SAFE for _ in range(11))
         assert world.ticks(10).level == Level.SAFE
+
+
+WEIGHT = ROBOT.mass * 9.81
+LEFT_ALONE = {"foot_force": np.array([[0.0, 0.0, WEIGHT], [0.0, 0.0, 0.0]])}
+
+
+def test_a_centre_of_mass_beside_the_one_foot_that_stands_is_dangerous(world: MonitorWorld) -> None:
+    """Midway between the feet is inside while both stand. Where the robot stands, and how it is turned, is the same."""
+    both = {"foot_force": np.array([[0.0, 0.0, WEIGHT / 2], [0.0, 0.0, WEIGHT / 2]])}
+    away, turn = np.array([3.0, -2.0, 0.0]), np.array([math.cos(0.7), 0.0, 0.0, math.sin(0.7)])
+    for place in ({}, {"base_position": np.array([3.0, -2.0, 0.75]), "base_orientation": turn,
+                       "com": away + [0.03 * math.cos(1.4), 0.03 * math.sin(1.4), 0.6], "capture_point": away}):
+        assert world.ticks(40, state=both, twin=place).level == Level.SAFE
+        twin = {**place, "support_margin": 0.001}
+        verdict = world.ticks(20, state=LEFT_ALONE, twin=twin)
+        assert verdict.level == Level.DANGER
+        found = next(v for v in verdict.violations if v.subject == "centre_of_mass")
+        assert found.value == pytest.approx(-0.09, abs=0.01)
+        world.settle()
+
+
+def test_a_centre_of_mass_that_is_outside_for_a_moment_is_no_loss_of_balance(world: MonitorWorld) -> None:
+    for _ in range(3):
+        outside = {"com": np.array([0.25, 0.0, 0.6]), "support_margin": 0.01}
+        assert all(world.tick(twin=outside).level == Level.SAFE for _ in range(11))
+        assert world.ticks(10).level == Level.SAFE
+
+
+def test_a_capture_point_that_runs_ahead_of_a_centre_of_mass_well_inside_is_for_support_alone(
+    world: MonitorWorld
+) -> None:
+    """A push that the robot catches: 0.1 m ahead and 1 cm inside."""
+    verdict = world.ticks(40, twin={"capture_point": np.array([0.109, 0.0, 0.0]), "support_margin": 0.01})
+    assert [v.subject for v in verdict.violations] == ["capture_point"]
+    assert verdict.level == Level.CAUTION
 
 
 def test_a_robot_that_lies_falls_and_without_a_twin_nothing_is_lowered(world: MonitorWorld) -> None:

@@ -80,6 +80,10 @@ def test_levels_come_down_one_at_a_time(world: MonitorWorld) -> None:
         ({"twin": {"support_margin": -0.04}}, Level.WARNING, "SUPPORT", 16),
         ({"twin": {"support_margin": -0.07}}, Level.DANGER, "SUPPORT", 16),
         ({"twin": {"support_margin": -0.1}}, Level.EMERGENCY, "SUPPORT", 15),
+        ({"twin": {"com": np.array([0.115, 0.0, 0.6])}}, Level.CAUTION, "SUPPORT", 16),
+        ({"twin": {"com": np.array([-0.06, 0.0, 0.6])}}, Level.WARNING, "SUPPORT", 16),
+        ({"twin": {"com": np.array([0.03, -0.2, 0.6])}}, Level.DANGER, "SUPPORT", 16),
+        ({"twin": {"com": np.array([0.6, 0.0, 0.6])}}, Level.DANGER, "SUPPORT", 16),
         ({"state": {"temperature": np.full(ROBOT.n, 72.0)}}, Level.CAUTION, "TEMPERATURE", 2),
         ({"state": {"temperature": np.full(ROBOT.n, 80.0)}}, Level.WARNING, "TEMPERATURE", 2),
         ({"state": {"temperature": np.full(ROBOT.n, 90.0)}}, Level.DANGER, "TEMPERATURE", 2),
@@ -251,16 +255,56 @@ def test_after_a_reset_levels_come_down_slowly_and_every_watchdog_is_armed(world
 def test_an_override_holds_and_a_lost_link_keeps_holding(world: MonitorWorld) -> None:
     over = OverrideState(world.ros, "Ada", True, 0, (), np.zeros(0), 1)
     beat = Received(over, world.mono)
-    assert world.tick(override=beat).level == Level.DANGER
-    assert world.ticks(300, override=beat).level == Level.DANGER, "silent for 3 s"
-    world.tick(override=Received(replace(over, active=False, seq=2), world.mono))
-    assert world.ticks(200, override=Received(replace(over, active=False, seq=2), world.mono)).level == Level.SAFE
+    assert world.tick(overrides=(beat,)).level == Level.DANGER
+    assert world.ticks(300).level == Level.DANGER, "silent for 3 s"
+    world.tick(overrides=(Received(replace(over, active=False, seq=2), world.mono),))
+    assert world.ticks(200).level == Level.SAFE
+
+
+def said(world: MonitorWorld, who: str, active: bool, seq: int,
+         panel: bytes | None = None) -> tuple[Received[OverrideState], ...]:
+    return (Received(OverrideState(world.ros, who, active, 0, (), np.zeros(0), seq), world.mono + 10 * MS,
+                     panel or who.encode()),)
+
+
+def test_only_the_holder_lets_go_of_an_override(world: MonitorWorld) -> None:
+    """Another panel that says 'not active' all the time, before or after the holder in the same tick."""
+    for k in range(1, 150):
+        hold, other = said(world, "Ada", True, k), said(world, "Bob", False, k)
+        verdict = world.tick(overrides=hold + other if k % 2 else other + hold)
+        assert verdict.level == Level.DANGER
+        assert ("OVERRIDE", "Ada") in {(v.code, v.subject) for v in verdict.violations}
+    world.tick(overrides=said(world, "Ada", False, 100))
+    assert world.ticks(30).level == Level.DANGER, "an old 'not active' is a replay"
+    world.tick(overrides=said(world, "Ada", False, 150) + said(world, "Bob", False, 150))
+    assert world.ticks(200).level == Level.SAFE
+
+
+def test_of_two_who_hold_both_must_let_go(world: MonitorWorld) -> None:
+    world.tick(overrides=said(world, "Ada", True, 1) + said(world, "Bob", True, 1))
+    world.tick(overrides=said(world, "Ada", False, 2) + said(world, "Bob", True, 2))
+    verdict = world.ticks(10)
+    assert verdict.level == Level.DANGER
+    assert [v.subject for v in verdict.violations] == ["Bob"]
+
+
+def test_a_lost_override_is_let_go_of_by_its_operator_alone(world: MonitorWorld) -> None:
+    """A panel that died and came back is another sender; another person's goes on saying 'not active'."""
+    world.tick(overrides=said(world, "Ada", True, 9))
+    for k in range(1, 30):
+        world.tick(overrides=said(world, "Bob", False, k))
+    world.tick(overrides=said(world, "Ada", False, 1, b"new"))
+    assert world.ticks(30).level == Level.DANGER, "not lost yet"
+    for k in range(30, 130):
+        assert world.tick(overrides=said(world, "Bob", False, k)).level == Level.DANGER
+    world.tick(overrides=said(world, "Ada", False, 2, b"new"))
+    assert world.ticks(200).level == Level.SAFE
 
 
 def test_an_override_cannot_lift_an_emergency(world: MonitorWorld) -> None:
     latched(world)
     over = OverrideState(world.ros, "Ada", True, 1, ("left_elbow_joint",), np.array([0.1]), 1)
-    verdict = world.tick(override=Received(over, world.mono))
+    verdict = world.tick(overrides=(Received(over, world.mono),))
     assert verdict.level == Level.EMERGENCY
     assert verdict.scale == 0.0
 
@@ -286,10 +330,50 @@ def test_a_monitor_that_was_suspended_first_distrusts(world: MonitorWorld) -> No
     assert world.tick().level == Level.DANGER, "and stays there for the dwell"
 
 
-def test_a_jump_of_the_wall_clock_alone_does_not_touch_monotonic_watchdogs(world: MonitorWorld) -> None:
+@pytest.mark.parametrize("step", [5 * NS, -5 * NS])
+def test_setting_the_wall_clock_ages_nothing(world: MonitorWorld, step: int) -> None:
+    """What was captured before keeps the stamp of then, and a sensor may use the old time for a moment longer."""
     world.tick(estops=world.beat("a", False, 1))
-    world.ros += 5 * NS
-    assert world.tick().level == Level.SAFE
+    before = world.ros
+    world.ros += step
+    verdict = world.tick(state={"stamp_ns": before}, twin={"stamp_ns": before})
+    assert (verdict.level, codes(verdict)) == (Level.SAFE, set())
+    assert world.ticks(3).level == Level.SAFE
+    verdict = world.tick(state={"stamp_ns": world.ros - step})
+    assert (verdict.level, codes(verdict)) == (Level.SAFE, set())
+    assert world.ticks(45).level == Level.SAFE
+    world.tick(estops=world.beat("a", False, 2))
+    assert world.ticks(49).level == Level.SAFE
+    world.tick(estops=world.beat("a", False, 3))
+    assert world.tick(state={"stamp_ns": world.ros - step}).level == Level.DANGER, "a second later its clock is wrong"
+
+
+@pytest.mark.parametrize("step", [5 * NS, -5 * NS])
+def test_a_state_that_is_old_is_old_however_the_clock_was_set(world: MonitorWorld, step: int) -> None:
+    stamp = world.inputs().state.value.stamp_ns  # type: ignore[union-attr]
+    world.ros += step
+    verdict = world.ticks(6, state={"stamp_ns": stamp})
+    assert verdict.level == Level.DANGER
+    assert "STALE" in codes(verdict)
+
+
+def test_a_watchdog_runs_on_while_the_clock_is_set(world: MonitorWorld) -> None:
+    world.tick(estops=world.beat("radio", False, 1))
+    world.ticks(25)
+    world.ros -= 5 * NS
+    assert world.ticks(22).level == Level.SAFE
+    assert world.ticks(5).level == Level.EMERGENCY
+
+
+@pytest.mark.parametrize(("stamp", "code"), [(lambda ros: ros - 10 * NS, "STALE"), (lambda ros: 0, "ZERO_STAMP"),
+                                             (lambda ros: ros + 10 * NS, "FUTURE")])
+def test_a_twin_that_calls_itself_well_but_speaks_of_another_time(world: MonitorWorld, stamp: Any, code: str) -> None:
+    verdict = world.tick(twin={"stamp_ns": stamp(world.ros), "support_margin": -1.0})
+    assert verdict.level == Level.WARNING
+    assert not verdict.accept_new
+    assert (code, "twin/state") in {(v.code, v.subject) for v in verdict.violations}
+    held = world.ticks(30, twin={"stamp_ns": stamp(world.ros), "support_margin": -1.0})
+    assert held.level == Level.WARNING, "what it says of balance is not believed"
 
 
 def test_the_same_inputs_give_the_same_verdicts() -> None:
@@ -310,6 +394,7 @@ def test_the_same_inputs_give_the_same_verdicts() -> None:
     ("key", "value", "words"),
     [("tilt_warning", 0.7, "tilt_warning = 0.7 must be below tilt_danger = 0.6"),
      ("support_danger", 0.1, "support_warning = -0.03 must be above support_danger"),
+     ("com_warning", 0.02, "com_caution = 0.01 must be above com_warning = 0.02"),
      ("dwell", math.nan, "dwell = nan"),
      ("state_timeout", 0.0, "state_timeout = 0.0 s must be above"),
      ("estop_timeout", -1.0, "estop_timeout = -1.0 s must be above")],
@@ -324,7 +409,7 @@ def test_settings_that_contradict_one_another_are_refused(key: str, value: float
 _NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
 _STATE_FIELDS = [f.name for f in fields(RobotState)
                  if isinstance(getattr(calm_state(0), f.name), np.ndarray)] + ["battery_voltage", "battery_current"]
-_TWIN_FIELDS = ["position", "velocity", "capture_point", "support_margin"]
+_TWIN_FIELDS = ["position", "velocity", "com", "capture_point", "support_margin"]
 
 
 def _poison(value: Any, bad: float, place: int) -> Any:

@@ -93,7 +93,7 @@ def _jog(world: MonitorWorld, seq: int = 1) -> Received[OverrideState]:
 
 def test_a_jog_leaves_leave_to_move_and_lets_no_policy_begin(world: MonitorWorld) -> None:
     for k in range(100):
-        verdict = world.tick(override=_jog(world, k + 1))
+        verdict = world.tick(overrides=(_jog(world, k + 1),))
     assert verdict.level == Level.WARNING
     assert 0.0 < verdict.scale <= MONITOR.warning_scale
     assert not verdict.accept_new
@@ -102,6 +102,6 @@ def test_a_jog_leaves_leave_to_move_and_lets_no_policy_begin(world: MonitorWorld
 
 def test_a_jog_whose_link_is_lost_holds(world: MonitorWorld) -> None:
     last = _jog(world)
-    verdict = world.ticks(80, override=last)
+    verdict = world.ticks(80, overrides=(last,))
     assert verdict.level == Level.DANGER
     assert verdict.scale == 0.0

@@ -209,6 +209,15 @@ def test_an_older_chunk_does_not_replace_a_newer_one() -> None:
     assert predictor.predict(standing())[0].chunk_seq == 5
 
 
+def test_a_chunk_is_numbered_from_1_because_0_says_that_there_is_none() -> None:
+    predictor = Predictor(ROBOT, 0.5, 0.05)
+    assert predictor.on_chunk(chunk(ramp(0.8), seq=0)) == "OUT_OF_RANGE"
+    assert predictor.refusals["OUT_OF_RANGE"] == 1
+    assert predictor.predict(standing())[0].chunk_seq == 0
+    assert predictor.on_chunk(chunk(ramp(0.8), seq=1)) == ""
+    assert predictor.predict(standing())[0].chunk_seq == 1
+
+
 def test_a_chunk_that_has_passed_is_pending_no_more() -> None:
     predictor = Predictor(ROBOT, 0.5, 0.05)
     predictor.on_chunk(chunk(ramp(0.8)))

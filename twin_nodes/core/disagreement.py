@@ -45,5 +45,10 @@ class Disagreement:
         self._mean[i] = mean
         return angle_between(mean, up(sample.orientation))
 
+    def move(self, step_ns: int) -> None:
+        """The clock was set ahead by ``step_ns``."""
+        if self._since_ns is not None:
+            self._since_ns += step_ns
+
     def clear(self) -> None:
         self._since_ns, self._mean = None, [None, None]

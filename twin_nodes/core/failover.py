@@ -17,6 +17,10 @@ class Failover:
         """Times are another clock's from now on."""
         self.on_backup, self._bad_ns = False, 0
 
+    def move(self, step_ns: int) -> None:
+        """The clock was set ahead by ``step_ns``."""
+        self._bad_ns += step_ns
+
     @property
     def active(self) -> Source:
         return self.backup if self.on_backup and self.backup is not None else self.primary

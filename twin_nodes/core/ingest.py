@@ -19,7 +19,7 @@ import numpy as np
 from humanoid_core.kinematics import Kinematics
 from humanoid_core.reasons import Refusals
 from humanoid_core.robot_model import Array, ImuSpec, RobotModel, SourceSpec
-from humanoid_core.timing import MS, NS
+from humanoid_core.timing import MS, NS, SteadyStamps
 from humanoid_core.types import ImuSample, JointSample, RobotState, SensorHealth, SourceHealth, TwinState
 from twin_nodes.core.disagreement import Disagreement
 from twin_nodes.core.failover import Failover
@@ -85,6 +85,7 @@ class IngestCore:
         self._reset_ns = round(self.config.clock_reset_ms * MS)
         self._now_ns = 0
         self._look_ns = 0
+        self._clocks = SteadyStamps()
 
     @classmethod
     def for_robot(cls, robot: RobotModel, config: IngestConfig | None = None) -> IngestCore:
@@ -97,10 +98,13 @@ class IngestCore:
             return self.robot.joint_names
         return getattr(self._joints.check, "names", ()) if self._joints is not None else ()
 
-    def on_sample(self, topic: str, sample: Any, now_ns: int) -> IngestOutput:
-        """Judge one sample that arrived at ``now_ns`` (ROS time); a topic that is no source is an error."""
+    def on_sample(self, topic: str, sample: Any, now_ns: int, mono_ns: int | None = None) -> IngestOutput:
+        """Judge one sample that arrived at ``now_ns`` (ROS time); a topic that is no source is an error.
+
+        ``mono_ns``: the same by the monotonic clock, where ROS time is the wall clock and somebody may set it.
+        """
         source = self.sources[topic]
-        events = self._watch_clock(now_ns)
+        events = self._watch_clock(now_ns, mono_ns)
         code = detail = ""
         if source is self._joints and self._lost is not None and not source.stamped(sample, now_ns)[0]:
             sample, self._estimated, said, code, detail = self._lost.mend(sample)
@@ -118,7 +122,9 @@ class IngestCore:
         """Required topics that were never seen; while there are any, no state is published."""
         return tuple(s.topic for s in self._required if not s.seen)
 
-    def health(self, now_ns: int) -> SensorHealth:
+    def health(self, now_ns: int, mono_ns: int | None = None) -> SensorHealth:
+        """At ``now_ns`` and ``mono_ns`` as in ``on_sample``."""
+        self._watch_steps(now_ns, mono_ns)
         stands_in = {p.primary.topic: p.backup.topic for p in self._pairs.values() if p.on_backup and p.backup}
         rows: list[SourceHealth] = []
         ok = True
@@ -162,8 +168,23 @@ class IngestCore:
             return None
         return ImuTransfer(self.robot, Kinematics(self.robot), primary, backup)
 
-    def _watch_clock(self, now_ns: int) -> tuple[str, ...]:
+    def _watch_steps(self, now_ns: int, mono_ns: int | None) -> None:
+        """A wall clock that is set ahead ages nothing: what is remembered by stamps goes over to the new time."""
+        step_ns = self._clocks.tick(mono_ns, now_ns) if mono_ns is not None else 0
+        if step_ns <= 0:
+            return
+        for source in self.sources.values():
+            source.move(step_ns)
+        for pair in self._pairs.values():
+            pair.move(step_ns)
+        if self._lost is not None:
+            self._lost.move(step_ns)
+        self._disagreement.move(step_ns)
+        self._look_ns += step_ns
+
+    def _watch_clock(self, now_ns: int, mono_ns: int | None) -> tuple[str, ...]:
         """ROS time that jumps back (a recording that loops, a simulation that restarts) starts everything anew."""
+        self._watch_steps(now_ns, mono_ns)
         back = self._now_ns - now_ns
         if back <= self._reset_ns:
             self._now_ns = max(self._now_ns, now_ns)

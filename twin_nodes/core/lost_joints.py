@@ -80,6 +80,15 @@ class LostJoints:
         for j in self._joints:
             j.lost_ns, j.good_ns, j.bad, j.spoken = None, None, 0, False
 
+    def move(self, step_ns: int) -> None:
+        """The clock of the stamps was set ahead by ``step_ns``."""
+        if not self._stamp_ns:
+            return
+        self._stamp_ns, self._since = self._stamp_ns + step_ns, self._since + step_ns
+        for j in self._joints:
+            j.lost_ns = None if j.lost_ns is None else j.lost_ns + step_ns
+            j.good_ns = None if j.good_ns is None else j.good_ns + step_ns
+
     def mend(self, sample: JointSample) -> Mended:
         """The sample with estimates where sensors are lost; unchanged when there is nothing to do, or nothing can be
         done: then the check refuses it."""

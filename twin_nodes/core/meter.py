@@ -38,6 +38,12 @@ class Meter:
         """Forget the stamps, keep the count of gaps."""
         self._stamps.clear()
 
+    def move(self, step_ns: int) -> None:
+        """The clock of the stamps was set ahead by ``step_ns``."""
+        kept = [stamp + step_ns for stamp in self._stamps]
+        self._stamps.clear()
+        self._stamps.extend(kept)
+
     def rhythm(self, now_ns: int) -> Rhythm:
         """Of the stamps within the window before ``now_ns``; a silent source reads 0 Hz."""
         stamps = np.fromiter(self._stamps, np.int64, len(self._stamps))

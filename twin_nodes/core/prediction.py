@@ -29,6 +29,8 @@ class Predictor:
     def on_chunk(self, chunk: ActionChunk) -> str:
         """Take a chunk as the pending one; the reason code when it cannot be used."""
         code, detail = chunk_problem(self.robot, chunk)
+        if not code and chunk.seq < 1:
+            code, detail = "OUT_OF_RANGE", "seq = 0: chunks are numbered from 1"
         if not code and self.chunk is not None and (chunk.epoch, chunk.seq) < (self.chunk.epoch, self.chunk.seq):
             code, detail = "OLD_SEQUENCE", f"chunk {chunk.seq} of epoch {chunk.epoch} after {self.chunk.seq}"
         if code:

@@ -130,6 +130,15 @@ class Source:
         self._values, self._changed_ns, self._refused_in_a_row = b"", 0, 0
         self._meter.clear()
 
+    def move(self, step_ns: int) -> None:
+        """The clock of the stamps was set ahead by ``step_ns``: what was captured before is as old as it was."""
+        if self.last is None:
+            return
+        self.stamp_ns, self._changed_ns = self.stamp_ns + step_ns, self._changed_ns + step_ns
+        if self.good_since_ns is not None:
+            self.good_since_ns += step_ns
+        self._meter.move(step_ns)
+
     def health(self, now_ns: int, active: bool, backup: str) -> SourceHealth:
         rhythm = self._meter.rhythm(now_ns)
         age_ms = (now_ns - self.stamp_ns) / MS if self.last is not None else float("nan")

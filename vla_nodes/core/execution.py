@@ -86,7 +86,7 @@ class Execution:
         self._mean: Average | None = None
         self._out = np.zeros(len(self.index))
         self._last_ns = 0
-        self._last_seq = -1
+        self._last_seq = 0
         self.following_ns = 0
         self.reason = ""
 
@@ -104,7 +104,7 @@ class Execution:
     def renew(self, epoch: int) -> None:
         """A new epoch in mid-motion: what is commanded goes on from where it is, old chunks no longer count."""
         self.epoch = epoch
-        self._last_seq = -1
+        self._last_seq = 0
         self.following_ns = 0
         self._waiting.clear()
         self._past.clear()
@@ -169,6 +169,8 @@ class Execution:
         names, rows = chunk.joint_names, np.asarray(chunk.positions)
         if chunk.epoch != self.epoch:
             return "OLD_EPOCH", f"epoch {chunk.epoch}, now {self.epoch}"
+        if chunk.seq < 1:
+            return "OUT_OF_RANGE", "seq = 0: chunks are numbered from 1"
         if not chunk.seq > self._last_seq:
             return "OLD_SEQUENCE", f"seq {chunk.seq}, last {self._last_seq}"
         if not names or len(set(names)) != len(names):

@@ -1,8 +1,9 @@
 """Battery voltage in V against the robot file, and seconds until it browns out at the present drain.
 
 CAUTION at `warn`, WARNING half-way, DANGER at `min`, below which drives and computer fail. At rest the pack would show
-V + R I; its slope over a minute gives (V - min) / (-d(V + R I)/dt): seconds until the voltage under the present load
-falls below `min`. A slope of less than `LEAST` V/s is noise.
+V - R I, since I is negative while it gives current (as in sensor_msgs/BatteryState); its slope over a minute gives
+(V - min) / (-d(V - R I)/dt): seconds until the voltage under the present load falls below `min`. A slope of less than
+`LEAST` V/s is noise.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def check(x: Tick) -> list[Finding]:
         found.append(Finding("BATTERY", "battery_state", volts, steps[min(int(severity / 0.25), 3) - 1], severity))
     if not math.isfinite(amperes):
         return found
-    x.memory.history.voltage.add(x.state.stamp_ns, np.array([volts + b.resistance * amperes]))
+    x.memory.history.voltage.add(x.state.stamp_ns, np.array([volts - b.resistance * amperes]))
     slope = x.memory.history.voltage.slope()
     if slope is None or not slope[0] < -LEAST:
         return found

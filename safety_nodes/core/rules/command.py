@@ -1,14 +1,16 @@
 """What the gate sends is itself looked at: whole names, one finite position each, no leap.
 
-Leap: |q*_k - q*_(k-1)| against command velocity x dt, as a share, plus `SLACK` rad, while both are from one sender;
-and |q* - q| (rad) against `jump_danger` at once, where `tracking` waits to be sure. The robot refuses NaN itself; a
-gate that sends it is broken, and nothing it says is believed: DANGER.
+Leap, of any joint: |q*_k - q*_(k-1)| beyond `SLACK` rad faster than `FACTOR` times its command velocity; and |q* - q|
+(rad) against `jump_danger` at once, where `tracking` waits to be sure; a removed joint yields and is not where it is
+commanded. The robot refuses NaN itself; a gate that sends it is broken, and nothing it says is believed: DANGER.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
+from humanoid_core.robot_model import Array
 from humanoid_core.timing import NS
 from humanoid_core.types import JointCommand
 from safety_nodes.core.rules.staleness import silent
@@ -17,6 +19,7 @@ from safety_nodes.core.types import Finding, Tick
 
 TOPIC = "robot/joint_command"
 FRESH, SLACK = 0.1, 0.02  # s, rad
+FACTOR, SHOWN = 2.0, 3
 
 
 def check(x: Tick) -> list[Finding]:
@@ -40,21 +43,23 @@ def check(x: Tick) -> list[Finding]:
 
 
 def _leap(x: Tick, c: JointCommand, index: list[int]) -> list[Finding]:
-    """The joint that leaps furthest, from the command before and from where it is measured."""
-    found = []
-    limit = x.config.jump_danger
+    """Joints that leap, from where they are measured and from the command before; the worst first."""
+    names, limit, found = np.array(c.joint_names), x.config.jump_danger, []
     if x.state is not None:
         off = np.abs(x.state.position[index] - c.position)
-        worst = int(np.argmax(off))
-        if not off[worst] < limit and c.joint_names[worst] not in x.memory.recovery.removed:
-            found.append(Finding("JUMP", c.joint_names[worst], float(off[worst]), limit, DANGER))
+        far = ~(off < limit) & ~np.isin(names, list(x.memory.recovery.removed))  # NaN is far
+        found += [Finding("JUMP", str(names[k]), float(off[k]), limit, DANGER) for k in _worst(off, far)]
     last = x.memory.history.command
     if last is not None and last.joint_names == c.joint_names and c.stamp_ns > last.stamp_ns:
-        dt = (c.stamp_ns - last.stamp_ns) / NS
-        step = np.abs(c.position - last.position) - SLACK
-        allowed = x.robot.command_velocity[index] * dt
-        worst = int(np.argmax(step - allowed))
-        if not step[worst] <= 2.0 * allowed[worst]:
-            found.append(Finding("LIMIT_RATE", c.joint_names[worst], float(step[worst] / dt),
-                                 float(x.robot.command_velocity[index][worst]), DANGER))
+        dt, speed = (c.stamp_ns - last.stamp_ns) / NS, x.robot.command_velocity[index]
+        rate = (np.abs(c.position - last.position) - SLACK) / dt
+        found += [Finding("LIMIT_RATE", str(names[k]), float(rate[k]), float(speed[k]), DANGER)
+                  for k in _worst(rate / speed, ~(rate <= FACTOR * speed))]
     return found
+
+
+def _worst(values: Array, bad: npt.NDArray[np.bool_]) -> list[int]:
+    """Which of the bad ones are named."""
+    if not bool(bad.any()):
+        return []
+    return [int(k) for k in np.argsort(-np.nan_to_num(values, nan=np.inf)) if bad[k]][:SHOWN]

@@ -2,8 +2,8 @@
 
 `ingest/robot_state` against its nominal rate (share; less is worse: half the samples are half the reaction),
 `vla/joint_command` against `command_rate_*` (more is worse: a burst or a loop that runs away fills queues). The gate
-says how late its own ticks are and how old the permit was that it used last: WARNING when it does not hear this
-monitor. Who speaks at all is `publisher`; silence is `staleness` and `gate_silence`.
+says how old the permit was that it used last: WARNING when it does not hear this monitor. What was lost on the way, and
+ticks that the gate missed, are `queues`; who speaks at all is `publisher`; silence is `staleness` and `gate_silence`.
 """
 
 from __future__ import annotations

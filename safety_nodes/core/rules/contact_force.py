@@ -13,9 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from humanoid_core.kinematics import GRAVITY
-from humanoid_core.types import TwinStatus
+from safety_nodes.core import freshness
 from safety_nodes.core.nearness import nearby
-from safety_nodes.core.rules.staleness import silent
 from safety_nodes.core.severity import grade
 from safety_nodes.core.types import Finding, Tick
 
@@ -27,11 +26,8 @@ def check(x: Tick) -> list[Finding]:
 
 
 def _hands(x: Tick) -> list[Finding]:
-    received, history = x.inputs.twin, x.memory.history
-    twin = received.value if received is not None else None
-    usable = twin is not None and received is not None and twin.status == TwinStatus.OK and not silent(
-        received.mono_ns, x.now_ns, x.config.twin_timeout)
-    if twin is None or not usable or twin.external_torque.shape != (x.robot.n,) or x.state is None:
+    twin, history = freshness.twin(x), x.memory.history
+    if twin is None or twin.external_torque.shape != (x.robot.n,) or x.state is None:
         history.blind = history.blind | {"contact_force"}
         return []
     history.blind = history.blind - {"contact_force"}

@@ -18,7 +18,7 @@ _REPORT = ("effort", "temperature", "linear_acceleration", "foot_force", "batter
 #: Kind of source without which a field is empty for good.
 _SOURCE = {"orientation": "imu", "angular_velocity": "imu", "linear_acceleration": "imu", "foot_force": "wrench",
            "battery_voltage": "battery", "battery_current": "battery", "temperature": "motors"}
-_TWIN = ("position", "velocity", "capture_point", "support_margin", "sync_quality")
+_TWIN = ("position", "velocity", "com", "capture_point", "support_margin", "sync_quality")
 
 
 def check(x: Tick) -> list[Finding]:

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from humanoid_core.timing import NS
+from safety_nodes.core.freshness import age
 from safety_nodes.core.rules.staleness import silent
 from safety_nodes.core.severity import DANGER, WARNING
 from safety_nodes.core.types import Finding, Tick
@@ -26,12 +26,12 @@ def check(x: Tick) -> list[Finding]:
     if received is None or received.value is None or silent(received.mono_ns, x.now_ns, OLD):
         return []
     p = received.value
-    age = (x.inputs.ros_ns - p.stamp_ns) / NS
-    if not p.first_violation_code or not p.chunk_seq or not -0.1 <= age <= OLD:
+    old = age(x, p.stamp_ns)
+    if not p.first_violation_code or not p.chunk_seq or not -0.1 <= old <= OLD:
         return []
     if p.first_violation_subject in x.memory.recovery.removed:
         return []  # the gate does not let the chunk move that joint
-    left = p.first_violation_time - age
+    left = p.first_violation_time - old
     group = list(x.robot.groups["upper_body"])
     stop = float(np.max(x.robot.command_velocity[group] / x.robot.command_acceleration[group])) + x.config.reaction_time
     far = left > stop or p.first_violation_code == "SUPPORT"

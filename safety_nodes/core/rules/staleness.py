@@ -1,13 +1,16 @@
-"""Silence and age. Silence: time since arrival on the monotonic clock. Age: ROS time minus capture stamp.
+"""Silence and age. Silence: time since arrival. Age: time since capture. Both on the monotonic clock, which nobody sets
+(core/freshness.py).
 
-Robot state missing, silent or old: DANGER. Twin or health report missing: WARNING, the robot can still be watched.
+Robot state missing, silent, old or ahead: DANGER. Twin or health report missing, or a twin that speaks of another time:
+WARNING, the robot can still be watched.
 A required sensor that is not well: DANGER; one whose backup stands in, or an optional one: CAUTION.
 """
 
 from __future__ import annotations
 
-from humanoid_core.timing import NS, age_reason
+from humanoid_core.timing import NS
 from humanoid_core.types import TwinStatus
+from safety_nodes.core.freshness import age, age_reason
 from safety_nodes.core.severity import CAUTION, DANGER, WARNING
 from safety_nodes.core.types import Finding, Tick
 
@@ -29,9 +32,9 @@ def _state(x: Tick) -> list[Finding]:
         return [Finding("NEVER_SEEN", "ingest/robot_state", NEVER, limit, DANGER)]
     if silent(state.mono_ns, x.now_ns, limit):
         return [Finding("STALE", "ingest/robot_state", (x.now_ns - state.mono_ns) / NS, limit, DANGER)]
-    age = x.inputs.ros_ns - state.value.stamp_ns
-    code = age_reason(state.value.stamp_ns, x.inputs.ros_ns, int(x.config.state_max_age * NS))
-    return [Finding(code, "ingest/robot_state", age / NS, x.config.state_max_age, DANGER)] if code else []
+    stamp, limit = state.value.stamp_ns, x.config.state_max_age
+    code = age_reason(x, stamp, limit)
+    return [Finding(code, "ingest/robot_state", age(x, stamp), limit, DANGER)] if code else []
 
 
 def _sensors(x: Tick) -> list[Finding]:
@@ -73,8 +76,9 @@ def _twin(x: Tick) -> list[Finding]:
         return [Finding("NO_TWIN", "twin/state", NEVER, limit, WARNING)]
     if silent(twin.mono_ns, x.now_ns, limit):
         return [Finding("NO_TWIN", "twin/state", (x.now_ns - twin.mono_ns) / NS, limit, WARNING)]
-    age = (x.inputs.ros_ns - twin.value.stamp_ns) / NS
-    if twin.value.status == TwinStatus.OK or (twin.value.status == TwinStatus.STALE and age <= limit):
-        return []
-    # It speaks, but of a measurement that is too old.
-    return [Finding("NO_TWIN", f"twin/state {twin.value.status.name}", age, limit, WARNING)]
+    # It speaks, but of which measurement?
+    stamp, status = twin.value.stamp_ns, twin.value.status
+    code = age_reason(x, stamp, limit)
+    if status == TwinStatus.WAITING or (status == TwinStatus.STALE and code):
+        return [Finding("NO_TWIN", f"twin/state {status.name}", age(x, stamp), limit, WARNING)]
+    return [Finding(code, "twin/state", age(x, stamp), limit, WARNING)] if code else []

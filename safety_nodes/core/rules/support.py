@@ -10,19 +10,16 @@ counts what lasts for two thirds of that (16 of 18 ticks in `RULES`).
 
 from __future__ import annotations
 
-from humanoid_core.types import TwinStatus
-from safety_nodes.core.rules.staleness import silent
+from safety_nodes.core.freshness import twin
 from safety_nodes.core.severity import grade
 from safety_nodes.core.types import Finding, Tick
 
 
 def check(x: Tick) -> list[Finding]:
-    twin = x.inputs.twin
-    if twin is None or twin.value is None or silent(twin.mono_ns, x.now_ns, x.config.twin_timeout):
+    believed = twin(x)
+    if believed is None or x.robot.base_fixed:
         return []
-    if twin.value.status != TwinStatus.OK or x.robot.base_fixed:
-        return []
-    margin = twin.value.support_margin
+    margin = believed.support_margin
     steps = tuple(-s for s in x.config.steps("support"))  # smaller is worse
     severity = grade(-margin, steps)
     if severity <= 0.0:

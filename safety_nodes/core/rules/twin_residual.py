@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from humanoid_core.types import TwinStatus
-from safety_nodes.core.rules.staleness import silent
+from safety_nodes.core import freshness
 from safety_nodes.core.severity import CAUTION, WARNING, grade
 from safety_nodes.core.types import Finding, Tick
 
@@ -22,11 +21,8 @@ ELSEWHERE = ("STALE", "NO_CONTACT", "CLOCK_RESET", "CONTACT", "OUTLIER")
 
 
 def check(x: Tick) -> list[Finding]:
-    received = x.inputs.twin
-    twin = received.value if received is not None else None
-    if twin is None or received is None or silent(received.mono_ns, x.now_ns, x.config.twin_timeout):
-        return []
-    if twin.status != TwinStatus.OK:
+    twin = freshness.twin(x)
+    if twin is None:
         return []
     found = []
     steps = (x.config.residual_caution, x.config.residual_warning)
