@@ -6,7 +6,8 @@ its motors know nothing of are PAYLOAD (along gravity), CONTACT, or an ACTUATOR 
 for instead of what it gives; many joints at once that do not follow their law are MODEL; stamps that move against now
 are CLOCK.
 
-While an anomaly is open nothing is learned on the joints it touches, and the model is never changed here.
+While an anomaly is open nothing is learned on the joints it touches, on none at all while the clock is in doubt; and
+the model is never changed here.
 """
 
 from __future__ import annotations
@@ -116,15 +117,27 @@ class Diagnosis:
         """Anomalies that are not at rest."""
         return tuple(a for a in self._all() if a.open)
 
+    @property
+    def touched(self) -> NDArray[np.bool_]:
+        """(n,) joints on which an open anomaly forbids to learn; when the law, the body or the clock is in doubt, all.
+        """
+        touched = np.zeros(self.robot.n, dtype=bool)
+        for i, anomaly in self._joints.items():
+            touched[i] = anomaly.open
+        for side, anomaly in self._arms.items():
+            if anomaly.open:
+                touched[self.arms.joints[side]] = True
+        return touched | (self._law.open or self._body.open or self._time.open)
+
     def apply(self, revision: Revision, now_ns: int) -> None:
         """Judge by this model from now on; what it explains is no anomaly any more."""
         before, self.revision = self.revision, revision
         self.residuals.restart()
         self.residuals.friction = revision.friction
         self.residuals.dynamics.carry(revision.payload)  # its own, or the estimator's
-        changed = np.flatnonzero(before.encoder_offset != revision.encoder_offset)
-        self._encoders.correct(changed)
-        for i in changed:
+        change = revision.encoder_offset - before.encoder_offset
+        self._encoders.believe(change, self.config.position_noise)
+        for i in np.flatnonzero(change):
             if int(i) in self._joints and self._joints[int(i)].kind == "SENSOR":
                 self._joints[int(i)].close(now_ns)
         for side, anomaly in self._arms.items():
@@ -143,7 +156,7 @@ class Diagnosis:
         self._time.close(now_ns)
 
     def encoder_offset(self) -> tuple[Array, Array]:
-        """(rad, standard error) (n,) of the encoders that jumped since the start or the last correction."""
+        """(rad, standard error) (n,) of the encoders that jumped and were not corrected, or no longer are."""
         return self._encoders.offset.copy(), self._encoders.offset_error.copy()
 
     def measure(self, estimate: Estimate, state: RobotState, drive: Drive | None = None,
@@ -199,20 +212,13 @@ class Diagnosis:
 
     def _sound(self, state: RobotState) -> NDArray[np.bool_]:
         """Joints on which the watches may learn: no anomaly touches them, and their sensors speak."""
-        sound = self.residuals.seen.copy()
-        for i, anomaly in self._joints.items():
-            if anomaly.open:
-                sound[i] = False
-        for side, anomaly in self._arms.items():
-            if anomaly.open:
-                sound[self.arms.joints[side]] = False
-        if self._law.open or self._body.open:
-            sound[:] = False
-        return sound & self._heard(state)
+        return ~self.touched & self._heard(state)
 
     def _loaded(self, state: RobotState) -> NDArray[np.bool_]:
         """Joints of arms with a named load: the load itself is what may be identified there."""
         loaded = np.zeros(self.robot.n, dtype=bool)
+        if self._time.open:
+            return loaded
         for side, anomaly in self._arms.items():
             if anomaly.named and anomaly.kind == "PAYLOAD":
                 index = self.arms.joints[side]

@@ -1,9 +1,13 @@
-"""What was asked of the drives, and from when on: commands by the time at which they take effect."""
+"""What was asked of the drives, and from when on: commands by the time at which they take effect.
+
+A drive obeys its encoder. One that reports ``offset`` more than is true and is told to go to p brings its joint to
+p - offset: that is the ``goal`` of a command, and everybody who asks where a joint is to be takes it from there.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +24,15 @@ TIMEOUT_NS = 100 * MS
 class Drive:
     """Set-points (n,) from ``start_ns`` on. Where ``on`` is False nobody asked for anything, ``position`` is NaN.
 
-    torque = kp (position - q) + kd (velocity - v) + effort (+ what the drive itself adds)
+    ``position``: as commanded, by the encoder; ``goal``: the same as the joint's true position, rad.
+
+    torque = kp (goal - q) + kd (velocity - v) + effort (+ what the drive itself adds)
     """
 
     start_ns: int
     on: NDArray[np.bool_]
     position: Array
+    goal: Array
     velocity: Array
     effort: Array
     kp: Array
@@ -38,12 +45,13 @@ class Drives:
     """Commands in the order of their effect; the set-points of joints that a command does not name stay."""
 
     def __init__(self, robot: RobotModel, horizon_ns: int) -> None:
-        self.robot, self._horizon_ns = robot, horizon_ns
+        self.robot, self.horizon_ns = robot, horizon_ns
         n = robot.n
+        self._offset = np.zeros(n)
         #: Of names that were found right: the gate gives the same ones each time.
         self._known: tuple[tuple[str, ...], NDArray[np.intp]] = ((), np.zeros(0, dtype=np.intp))
-        self.none = Drive(0, np.zeros(n, dtype=bool), np.full(n, np.nan), np.zeros(n), np.zeros(n), np.zeros(n),
-                          np.zeros(n))
+        self.none = Drive(0, np.zeros(n, dtype=bool), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n),
+                          np.zeros(n), np.zeros(n), np.zeros(n))
         self.clear()
 
     def clear(self) -> None:
@@ -51,6 +59,12 @@ class Drives:
         self._commands: list[JointCommand] = []
         self._drives: list[Drive] = []
         self._trimmed = False
+
+    def believe(self, offset: Array) -> None:
+        """The encoders are off by this, (n,) rad: of the commands kept and of those that come."""
+        if offset is not self._offset:
+            self._offset = offset
+            self._drives = [replace(drive, goal=drive.position - offset) for drive in self._drives]
 
     def problem(self, command: JointCommand) -> tuple[str, str]:
         """(reason code, what is wrong) of a command that cannot be used, else ('', '')."""
@@ -111,11 +125,12 @@ class Drives:
         effort = put(before.effort, command.effort, 0.0)
         same = all(np.array_equal(new, old) for new, old in (
             (on, before.on), (kp, before.kp), (kd, before.kd), (effort, before.effort)))
-        return Drive(start_ns, on, put(before.position, command.position, np.nan),
+        position = put(before.position, command.position, np.nan)
+        return Drive(start_ns, on, position, position - self._offset,
                      put(before.velocity, command.velocity, 0.0), effort, kp, kd, before.gains if same else object())
 
     def _trim(self) -> None:
-        keep = bisect_right(self._starts, (self._starts[-1][0] - self._horizon_ns, 1 << 62)) - 1
+        keep = bisect_right(self._starts, (self._starts[-1][0] - self.horizon_ns, 1 << 62)) - 1
         if keep > 0:
             del self._starts[:keep], self._commands[:keep], self._drives[:keep]
             self._trimmed = True

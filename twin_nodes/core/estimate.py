@@ -19,7 +19,8 @@ class Estimate:
     ``innovation``: measured minus expected position, ``innovation_var`` its expected variance, ``nis`` the normalised
     innovation squared of position and velocity, per component (1 on average). ``gated``: the measurement of this joint
     was kept out of the estimate. ``measured_effort`` (the newest report) and ``mean_effort`` (of all reports since the
-    update before) are NaN where the robot does not tell, ``commanded_position`` where nothing was commanded yet.
+    update before) are NaN where the robot does not tell, ``commanded_position`` (the joint's true one, see
+    drives.py) where nothing was commanded yet.
     ``acceleration``: what the model expected since the update before.
     """
 

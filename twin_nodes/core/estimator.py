@@ -77,7 +77,8 @@ class EstimatorConfig:
 @dataclass(frozen=True)
 class JointInput:
     """One measurement. ``gravity`` (3,) in the base's frame; ``standing``: joints between the base and a foot that
-    carries load; ``usable``: joints whose sensor speaks; ``effort`` NaN where nobody tells."""
+    carries load; ``usable``: joints whose sensor speaks; ``sound``: joints of which something may be learnt, being
+    touched by no open anomaly; ``effort`` NaN where nobody tells."""
 
     stamp_ns: int
     position: Array
@@ -86,6 +87,7 @@ class JointInput:
     gravity: Array
     standing: Flags
     usable: Flags
+    sound: Flags
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ class JointEstimator:
         return Estimate(
             belief.stamp_ns, belief.q, belief.v, belief.d + reaction, p[:, 0, 0],
             p[:, 1, 1], p[:, 2, 2] + np.where(known, self.config.effort_noise**2, 0.0), belief.innovation,
-            belief.innovation_var, belief.nis, belief.gated, m.position, m.velocity, m.effort, mean, drive.position,
+            belief.innovation_var, belief.nis, belief.gated, m.position, m.velocity, m.effort, mean, drive.goal,
             belief.acceleration)
 
     # --- what stands behind
@@ -271,7 +273,7 @@ class JointEstimator:
         sane = np.isfinite(m.position + m.velocity)
         q, v = np.where(sane, m.position, before.q), np.where(sane, m.velocity, 0.0)
         drive = self.drives.at(m.stamp_ns - 1)
-        pull = np.where(drive.on, drive.kp * (drive.position - q) + drive.kd * (drive.velocity - v), 0.0)
+        pull = np.where(drive.on, drive.kp * (drive.goal - q) + drive.kd * (drive.velocity - v), 0.0)
         fresh = self._fresh()
         fresh[:, 2, 2] += pull * pull
         x = np.where(anew[:, None], np.stack((q, v, -pull), axis=1), x)
@@ -285,10 +287,11 @@ class JointEstimator:
         return x + gain * np.where(take, y, 0.0)[:, None], 0.5 * (cov + cov.transpose(0, 2, 1))
 
     def _learn(self, before: JointBelief, m: JointInput, belief: JointBelief, motion: Motion) -> tuple[Array, Array]:
-        """Share of the bias in what the drive adds to its command: least squares with a fading memory."""
+        """Share of the bias in what the drive adds to its command: least squares with a fading memory. Nothing is
+        learnt of a joint that an open anomaly touches: a weak motor would be taken for a drive that carries less."""
         drive = self.drives.at(m.stamp_ns - 1)
-        known = drive.on & np.isfinite(m.effort) & ~belief.gated
-        asked = drive.kp * (drive.position - belief.q) + drive.kd * (drive.velocity - belief.v) + drive.effort
+        known = drive.on & np.isfinite(m.effort) & ~belief.gated & m.sound
+        asked = drive.kp * (drive.goal - belief.q) + drive.kd * (drive.velocity - belief.v) + drive.effort
         fade = np.exp(-(m.stamp_ns - before.motion_ns) / NS / SHARE_MEMORY)
         num, den = before.learnt
         b = motion.own
@@ -345,7 +348,7 @@ class _Step:
 
     def _aim(self, drive: Drive) -> None:
         """Torque that does not depend on where the joint is and how fast."""
-        self._asked = self._kp * np.where(self.driven, drive.position, 0.0) + self._kd * drive.velocity + self._torque
+        self._asked = self._kp * np.where(self.driven, drive.goal, 0.0) + self._kd * drive.velocity + self._torque
 
     def take(self, q: Array, v: Array) -> tuple[Array, Array]:
         """(q, v) a step later."""

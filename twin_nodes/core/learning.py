@@ -68,21 +68,22 @@ class Learning:
         self._lesson = lesson
         return self.diagnosis.measure(lesson.estimate, lesson.state, lesson.drive, lesson.motion)
 
-    def learn(self) -> None:
-        """From what was measured last, once."""
+    def learn(self) -> bool:
+        """From what was measured last, once; whether there was anything."""
         lesson, self._lesson = self._lesson, None
         if lesson is None:
-            return
+            return False
         e = lesson.estimate
         for stamp_ns, effort in lesson.reports:
             earlier = (e.stamp_ns - stamp_ns) / NS
-            self.command_delay.add(stamp_ns, e.measured_position - earlier * e.measured_velocity, e.measured_velocity,
-                                   effort, lesson.carried)
+            self.command_delay.add(stamp_ns, lesson.state.position - earlier * e.measured_velocity,
+                                   e.measured_velocity, effort, lesson.carried)
         self.diagnosed = self.diagnosis.judge(e.stamp_ns, lesson.state, lesson.now_ns, e.commanded_position)
         while self.diagnosis.changed:
             self.identification.forget(self.diagnosis.arms.joints[self.diagnosis.changed.pop()])
         self.identification.update(e, lesson.motion, self.diagnosis.learnable)
         self.health.sample(e.commanded_position - e.position, lesson.state.temperature)
+        return True
 
     def condition(self, now_ns: int) -> tuple[ActuatorHealth, ...]:
         """Of each actuator; once a second. One joint's friction is looked at each time."""

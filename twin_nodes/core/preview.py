@@ -12,7 +12,7 @@ does about it is not foreseen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +96,7 @@ class Preview:
         robot = self.robot
         if start.revision is not self._revision:
             self._follow(start.revision)
+        chunk = self._obeyed(chunk)
         steps = max(1, round(horizon / T))
         time: Array = T * np.arange(steps + 1, dtype=np.float64)
         path = follow(robot, start, chunk, scale, steps)
@@ -116,6 +117,13 @@ class Preview:
         known = revision or Revision.of(self.robot)
         self.rollout.follow(known)
         self.kinematics.carry(known.payload)
+
+    def _obeyed(self, chunk: ActionChunk | None) -> ActionChunk | None:
+        """The chunk as the joints will go: it is commanded, and a drive obeys its encoder (see drives.py)."""
+        if chunk is None or self._revision is None or not self._revision.encoder_offset.any():
+            return chunk
+        index = [self.robot.index(name) for name in chunk.joint_names]
+        return replace(chunk, positions=chunk.positions - self._revision.encoder_offset[index])
 
     def _limits(self, q: Array, path: Path, moved: npt.NDArray[np.bool_], time: Array) -> tuple[float, list[Found]]:
         """Where the joints go and where they are asked to go."""

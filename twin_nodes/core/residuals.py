@@ -127,7 +127,7 @@ class Residuals:
         sq, sv, st = self._noise
         q, v = now.measured_position, now.measured_velocity + self._ripple
         earlier = 0.5 * min(dt, self._report) + DRIVE_DELAY
-        asked = drive.kp * (drive.position - q + earlier * v) + drive.kd * (drive.velocity - v)
+        asked = drive.kp * (drive.goal - q + earlier * v) + drive.kd * (drive.velocity - v)
         asked += drive.effort
         use = drive.on & self.seen
         if self._carries is None:

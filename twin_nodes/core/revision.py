@@ -14,18 +14,17 @@ from twin_nodes.core.observer import Friction
 @dataclass(frozen=True)
 class Revision:
     """``number`` 0 is the robot file as it is. ``encoder_offset`` (n,) rad: reported minus true position; ``payload``:
-    kg by hand; ``torque_scale`` (n,): torque on the joint over reported torque. ``why``: what it was made of."""
+    kg by hand; ``why``: what it was made of."""
 
     number: int
     encoder_offset: Array
     friction: Friction
-    torque_scale: Array
     payload: Mapping[str, float] = field(default_factory=dict)
     why: str = "the robot file"
 
     @classmethod
     def of(cls, robot: RobotModel) -> Revision:
-        return cls(0, np.zeros(robot.n), Friction(robot.damping, robot.frictionloss), np.ones(robot.n),
+        return cls(0, np.zeros(robot.n), Friction(robot.damping, robot.frictionloss),
                    dict.fromkeys(robot.hands, 0.0))
 
     def applied(self, robot: RobotModel) -> RobotModel:

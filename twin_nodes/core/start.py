@@ -23,7 +23,8 @@ STILL: Array = np.zeros(3)
 
 @dataclass(frozen=True)
 class SetPoint:
-    """In effect from ``start_ns`` on; ``position``, ``velocity`` (n,), NaN and 0 for a joint nobody commanded."""
+    """In effect from ``start_ns`` on; ``position`` (where the joint is to be, see ``Drive.goal``), ``velocity`` (n,),
+    NaN and 0 for a joint nobody commanded."""
 
     start_ns: int
     position: Array
@@ -75,11 +76,11 @@ def start_of(core: TwinCore) -> Start | None:
         for k in range(max(first, -20), 1):
             at = newest.start_ns + k * TICK_NS
             drive = newest if k == 0 else core.drives.at(at + TICK_NS // 2)
-            known.append(SetPoint(at, drive.position, drive.velocity))
+            known.append(SetPoint(at, drive.goal, drive.velocity))
     return Start(joints.stamp_ns, joints.q, joints.v, joints.d, np.where(fresh, share_of(joints), 1.0), fresh,
                  tuple(known), 0.0 if math.isnan(delay) else delay, moment.attitude.gravity, state.base_orientation,
                  moment.base.linear, moment.attitude.rate, tuple(moment.base.contacts),
-                 core.learning.calibration.current)
+                 moment.terms.revision)
 
 
 def seconds(start: Start, stamp_ns: int) -> float:

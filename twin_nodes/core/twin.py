@@ -80,9 +80,9 @@ class TwinCore:
     """Not for two threads at once. ``latest``: the newest measurement, ``estimate``: what follows from it.
 
     position, velocity with their stddev: estimated at the stamp. nis: normalised innovation squared of each joint.
-    desired_position: what was commanded last, NaN for a joint that nobody commanded. support_margin: capture point to
-    the edge of the polygon of the feet that carry load (of both soles when none does, with NO_CONTACT among the
-    anomalies); 0 for a fixed base.
+    desired_position: what was commanded last, as it was sent (see drives.py), NaN for a joint that nobody commanded.
+    support_margin: capture point to the edge of the polygon of the feet that carry load (of both soles when none does,
+    with NO_CONTACT among the anomalies); 0 for a fixed base.
     """
 
     def __init__(self, robot: RobotModel, config: TwinConfig | None = None) -> None:
@@ -175,7 +175,8 @@ class TwinCore:
     def learn(self) -> None:
         """What the newest measurement teaches. Whatever comes next calls it first, so that the moment changes nothing.
         """
-        self.learning.learn()
+        if self.learning.learn():
+            self.track.spare(self.diagnosis.touched)
 
     def on_command(self, command: JointCommand) -> str:
         """What was sent to the robot; the reason code when it cannot be used. It acts its path's delay later."""

@@ -75,6 +75,17 @@ class EncoderWatch:
         """The offsets of these joints are taken care of."""
         self.offset[joints] = 0.0
 
+    def believe(self, change: Array, least: float) -> None:
+        """The model takes ``change`` (n,) rad more of what the encoders say for wrong: so much less is left to be
+        found; less than 0, as when a correction is taken back: known, but open again. ``least``: standard error of an
+        offset that was found before all was begun anew."""
+        moved = change != 0.0
+        self.offset = np.where(moved, self.offset - change, self.offset)
+        unsure = np.where(self.offset_error > 0.0, self.offset_error, least)
+        self.offset_error = np.where(moved, unsure, self.offset_error)
+        self.offset[moved & (np.abs(self.offset) <= 3.0 * self.offset_error)] = 0.0
+        self._q_ref = None  # what is commanded is told by another measure
+
     def update(self, r: Residual, commanded: Array, may: Flags) -> Flags:
         """Which joints' encoders are wrong now, by what is confirmed."""
         std = self.spread.learn(r.step, r.noise_step, may)
