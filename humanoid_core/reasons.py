@@ -29,6 +29,7 @@ REASONS: dict[str, str] = {
     "BACKUP_ACTIVE": "a backup source stands in",
     "IMU_DISAGREEMENT": "two IMUs disagree",
     "OUTLIER": "a joint's measurement is too far from what the model expects, and is kept out of the estimate",
+    "REPAIRED": "the twin's numbers for a joint failed, and began anew from the measurement",
     "RELOCKED": "a joint's measurements stayed away from the model for so long that the twin believes them after all",
     "NO_EFFORT": "a joint's torque is not told; the twin moves it on at its speed instead of by its dynamics",
     "ESTIMATED": "a joint's sensor is lost; the twin's estimate stands in for it",

@@ -86,12 +86,23 @@ class TwinSync(HumanoidNode):
             self._on_silence(mono_ns)
         # Right after a measurement there is most time before the next one.
         fits = bool(states) or mono_ns - self._heard_ns > LATE_NS
-        if fits and mono_ns >= self._look_ns and self._looking.acquire(blocking=False):
+        if fits and mono_ns >= self._look_ns:
             self._look_ns = max(self._look_ns + LOOK_NS, mono_ns)
+            if not self._looking.acquire(blocking=False):
+                self._left_out("BUSY", "twin/what_if is looking")
+                return
             try:
                 self._predict()
             finally:
                 self._looking.release()
+
+    def _left_out(self, code: str = "", detail: str = "") -> None:
+        """A look that is not taken is counted; the log says the first and each so-manyth."""
+        left_out = self.shedding.left_out
+        if code:
+            left_out.refuse(code, detail)
+        if left_out.total % SHED_EACH == 1:
+            self.get_logger().warning(f"looks ahead left out: {left_out.total} so far, {left_out.last}")
 
     def _due(self, data: bytes) -> bool:
         """Whether the core would use it; decided by the stamp before anything else is read."""
@@ -142,12 +153,13 @@ class TwinSync(HumanoidNode):
             self.predictor.on_permit(permit.scale)
         with self._lock:
             start, twin = start_of(self.core), self.core.state
-            if start is None or twin is None or twin.status != TwinStatus.OK:
+            if start is None or twin is None:
+                return
+            if twin.status != TwinStatus.OK:
+                self._left_out("STALE", "the newest measurement is too old to look ahead from")
                 return
             if self.shedding.ask(begun_ns, begun_ns - self._heard_ns):
-                if self.shedding.left_out.total % SHED_EACH == 1:
-                    self.get_logger().warning(f"looks ahead left out: {self.shedding.left_out.total} so far, "
-                                              f"{self.shedding.left_out.last}")
+                self._left_out()
                 return
             chunk = self.predictor.pending(start.stamp_ns)
         look = self.predictor.look(start, chunk)
@@ -164,7 +176,9 @@ class TwinSync(HumanoidNode):
         if not horizon <= LONGEST_HORIZON:
             code, detail = "OUT_OF_RANGE", f"horizon = {horizon} s, at most {LONGEST_HORIZON} s"
         with self._lock:
-            start = start_of(self.core)
+            start, twin = start_of(self.core), self.core.state
+        if not code and start is not None and twin is not None and twin.status != TwinStatus.OK:
+            code, detail = "STALE", "the newest measurement is too old to look ahead from"
         if not code and start is not None:
             chunk = chunk if chunk.stamp_ns else replace(chunk, stamp_ns=start.stamp_ns)
             with self._looking:

@@ -17,7 +17,7 @@ from humanoid_core.kinematics import Kinematics
 from humanoid_core.physics import build_model, matrix_quat, standing_height
 from humanoid_core.robot import load_robot
 from humanoid_core.timing import MS, NS
-from humanoid_core.types import RobotState, TwinState, TwinStatus
+from humanoid_core.types import JointCommand, RobotState, TwinState, TwinStatus
 from twin_nodes.core.joint_dynamics import JointDynamics
 from twin_nodes.core.prediction import Predictor
 from twin_nodes.core.start import start_of
@@ -181,6 +181,51 @@ def test_what_cannot_be_used_is_refused_and_counted(values: dict[str, Any], code
     assert core.on_state(state(stamp, **values), stamp) is None
     assert core.refusals[code] == 1
     assert core.state is kept
+
+
+def test_a_state_that_cannot_be_used_does_not_set_the_clock_back() -> None:
+    core = TwinCore(ROBOT)
+    kept = feed(core, 30)
+    stamp = START - 5 * NS
+    assert core.on_state(state(stamp, position=np.full(N, np.nan)), stamp) is None
+    assert core.resets.total == 0
+    assert core.snapshot(kept.stamp_ns)[0] is not None
+
+
+def test_a_command_from_far_ahead_is_refused_and_is_not_what_is_asked_for() -> None:
+    core = TwinCore(ROBOT)
+    now = feed(core, 30).stamp_ns
+    names = ROBOT.joint_names
+
+    def told(seq: int, stamp_ns: int, q: float) -> str:
+        return core.on_command(JointCommand(stamp_ns, seq, 1, "gate", names, np.full(N, q), np.zeros(N)))
+
+    assert told(1, now, 0.1) == ""
+    assert told(2, now + 30 * NS, 0.9) == "FUTURE"
+    assert told(3, now + 10 * MS, 0.2) == ""
+    assert core.command_refusals["FUTURE"] == 1
+    after = core.on_state(state(now + PERIOD), now + PERIOD + MS)
+    assert after is not None
+    np.testing.assert_array_equal(after.desired_position, np.full(N, 0.2))
+
+
+def test_what_is_known_now_is_said_to_be_stale_when_it_is() -> None:
+    core = TwinCore(ROBOT)
+    now = feed(core, 30).stamp_ns
+    assert core.on_silence(now + NS) is not None
+    found, why = core.snapshot(0)
+    assert found is not None, why
+    assert (found.status, found.sync_quality) == (TwinStatus.STALE, 0.0)
+
+
+def test_numbers_that_failed_are_named() -> None:
+    core = TwinCore(ROBOT)
+    now = feed(core, 30).stamp_ns
+    core.ring.newest.joints.cov[3] = np.nan
+    said = core.on_state(state(now + 2 * PERIOD), now + 2 * PERIOD + MS)
+    assert said is not None
+    assert f"REPAIRED {ROBOT.joint_names[3]}" in said.anomalies
+    assert np.isfinite(said.position_stddev).all()
 
 
 def test_copies_and_states_that_come_too_late_are_refused() -> None:

@@ -326,6 +326,22 @@ def test_a_clock_that_was_set_is_accepted_on_request() -> None:
     assert "no encoder jumped" in core.calibrate("encoder_offsets", True, world.now_ns + later).reason
 
 
+def test_a_gap_before_a_cause_is_named_is_waited_out() -> None:
+    """Half a second without a state, just when evidence of a load begins to be gathered: nothing to name it by yet."""
+    world = Reaching(ROBOT, 2)
+    watcher = Watcher(ROBOT, world)
+    hear = world.on_state
+    world.run(3.5)
+    world.set_fault("payload", "left", 1.0)
+    assert world.run(2.0, until=lambda: watcher.core.diagnosed is not None
+                     and watcher.core.diagnosed.state == "gathering")
+    world.on_state = lambda state, now_ns: None
+    world.run(0.5)
+    world.on_state = hear
+    world.run(2.0)
+    assert any("PAYLOAD left" in reason for _, reason in watcher.named), watcher.named
+
+
 def test_when_it_learns_changes_nothing() -> None:
     """At once, as the node does when the state is out, or as late as possible: the same states, to the bit."""
     heard: list[tuple[RobotState | JointCommand, int]] = []
@@ -392,3 +408,16 @@ def test_a_motor_that_warms_up_is_told_with_what_to_do() -> None:
     assert np.isnan(warm.tracking_error), "nothing was commanded"
     assert report[0].trend == ""
     assert np.isnan(report[0].time_to_threshold)
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_trends() -> None:
+    health = Health(ROBOT)
+    still, warm = np.zeros(N), np.full(N, 30.0)
+    for k in range(200):
+        health.sample(still, warm + 0.05 * k)
+        health.report((5000 + k) * NS)
+    for k in range(200):
+        health.sample(still, warm + 10.0 + 0.12 * k)
+        found = health.report((1000 + k) * NS)
+    assert found[0].trend == "temperature"
+    assert 10.0 < found[0].time_to_threshold < 200.0, "it was 5 degrees below what it warns of, at 7 a minute"

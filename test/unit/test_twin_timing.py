@@ -93,3 +93,18 @@ def test_the_way_of_commands_is_measured_on_a_moving_robot() -> None:
     found = delay_figures(load_robot("g1"), [5])
     assert found["delay_error_ms"][0] <= 3.0
     assert found["delay_step_error_ms"][0] <= 3.0
+
+
+def test_an_arrival_from_before_the_clock_was_set_back_does_not_stay() -> None:
+    """The first stamp of the new time may meet the old now: a minute of delay that nobody has."""
+    source = SourceDelay()
+    for k in range(200):
+        source.add(100 * NS + k * 5 * MS, 100 * NS + k * 5 * MS + 3 * MS)
+    source.clear()
+    source.add(40 * NS, 101 * NS)
+    assert source.delay() is not None
+    for k in range(400):
+        source.add(40 * NS + k * 5 * MS, 40 * NS + k * 5 * MS + 3 * MS)
+    found = source.delay()
+    assert found is not None
+    assert found.typical == pytest.approx(0.003)

@@ -333,7 +333,10 @@ class Diagnosis:
             anomaly.reason = f"CONTACT body, {self._forces.mean[k]:+.1f} N m about {self.robot.joint_names[k]}"
 
     def _name_arm(self, anomaly: Anomaly, side: str) -> None:
-        cause = self._evidence[side].cause()
+        evidence = self._evidence.get(side)
+        if evidence is None:
+            return  # no block of samples came since: it is named with the first one
+        cause = evidence.cause()
         anomaly.kind = cause.kind
         if cause.kind == "PAYLOAD":
             self.mass[side] = cause.value

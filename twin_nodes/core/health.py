@@ -96,7 +96,8 @@ class Health:
         self._temperature = np.full(robot.n, NAN)
         self._viscous, self._coulomb = robot.damping.copy(), robot.frictionloss.copy()
         self._known = np.zeros(robot.n, dtype=bool)
-        self._begin_ns = 0
+        self._begin_ns: int | None = None
+        self._last_ns = 0
 
     def sample(self, tracking_error: Array, temperature: Array) -> None:
         """Every estimate: commanded minus estimated position (NaN: not commanded), degrees Celsius."""
@@ -111,8 +112,11 @@ class Health:
 
     def report(self, stamp_ns: int) -> tuple[ActuatorHealth, ...]:
         """Close the interval since the report before (about a second) and say how each actuator is."""
-        if not self._begin_ns:
+        if self._begin_ns is None:
             self._begin_ns = stamp_ns
+        elif stamp_ns < self._last_ns:  # the clock was set back: the trends' own time goes on
+            self._begin_ns -= self._last_ns - stamp_ns
+        self._last_ns = stamp_ns
         now = (stamp_ns - self._begin_ns) / NS
         with np.errstate(invalid="ignore", divide="ignore"):
             tracking = np.sqrt(self._square / self._count)

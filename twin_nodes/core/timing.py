@@ -43,6 +43,8 @@ class SourceDelay:
         self._renew_ns = 0
 
     def add(self, stamp_ns: int, arrival_ns: int) -> None:
+        if self._window and arrival_ns < self._window[-1][0]:
+            self.clear()  # the clock was set back: what arrived later than now says nothing
         late = arrival_ns - stamp_ns
         self._window.append((arrival_ns, late))
         while arrival_ns - self._window[0][0] > WINDOW_NS:

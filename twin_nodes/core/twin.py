@@ -73,6 +73,8 @@ LONGEST_NS = 200 * MS
 HALF_SAMPLE_NS = 5 * MS // 2
 #: No sample is under way for so long, whatever its number: ingest was started anew, and the clock set back.
 LONG_MS = 3000.0
+#: A command that is dated so far after the newest measurement and the command before it is not from now.
+FUTURE_NS = NS
 COMMAND, JOINTS = "robot/joint_command", "joint_states"
 
 
@@ -110,9 +112,9 @@ class TwinCore:
         self._history: deque[TwinState] = deque()
         self._told: dict[str, int] = {}
         self._external: Array | None = None
-        self._relocks = np.zeros(robot.n, dtype=np.int64)
+        self._relocks = self._repaired = np.zeros(robot.n, dtype=np.int64)
         self._slope = 0.0
-        self._command_seq = 0
+        self._command_seq = self._command_ns = 0
 
     @property
     def state(self) -> TwinState | None:
@@ -133,13 +135,13 @@ class TwinCore:
         """The twin after this measurement; None when it is refused (counted in ``refusals``) or not due yet. ``learn``
         when it is published."""
         self.learn()
+        code = self._refusal(state)
+        if code:
+            return None
         last = self.latest
         if last is not None and self._jumped(last, state):
             self._restart(last.stamp_ns - state.stamp_ns)
             last = None
-        code = self._refusal(state)
-        if code:
-            return None
         if not self.due(state.stamp_ns):
             self.passed(state.stamp_ns, state.effort)
             return None
@@ -184,6 +186,11 @@ class TwinCore:
         code, detail = self.drives.problem(command)
         if code:
             return self.command_refusals.refuse(code, detail)
+        last = self.latest
+        ahead_ns = command.stamp_ns - max(last.stamp_ns, self._command_ns) if last is not None else 0
+        if ahead_ns > FUTURE_NS:
+            return self.command_refusals.refuse("FUTURE", f"command {command.seq}: {ahead_ns / NS:.1f} s ahead")
+        self._command_ns = command.stamp_ns
         delay = self.command_delay.delay
         start_ns = command.stamp_ns + (0 if math.isnan(delay) else round(delay * NS))
         code = self.drives.add(command, start_ns)
@@ -238,11 +245,12 @@ class TwinCore:
         return self._state
 
     def snapshot(self, stamp_ns: int) -> tuple[TwinState | None, str]:
-        """The state at or just before a past time (0: now); None and why when the history does not hold it."""
+        """The state at or just before a past time (0: the newest that was published, STALE or not); None and why when
+        the history does not hold it."""
         if not self._history:
             return None, "NO_STATE: no measurement came yet"
         if stamp_ns == 0:
-            return self._history[-1], ""
+            return self._state, ""
         if stamp_ns < self._history[0].stamp_ns:
             kept = (self._history[-1].stamp_ns - self._history[0].stamp_ns) / NS
             return None, f"EXPIRED: only the last {kept:.2f} s are kept"
@@ -271,7 +279,8 @@ class TwinCore:
         """Stamps jumped back: everything that rests on them starts anew, the revision counts on."""
         self.resets.refuse("CLOCK_RESET", f"stamps jumped back by {back_ns / NS:.3f} s")
         self._state, self.estimate, self._external, self._mean_nis = None, None, None, 1.0
-        self._relocks = np.zeros(self.robot.n, dtype=np.int64)
+        self._relocks = self._repaired = np.zeros(self.robot.n, dtype=np.int64)
+        self._command_ns = 0
         for kept in (self._history, self._told, self.ring, self.drives, self._trend, self.learning,
                      self._between):
             kept.clear()
@@ -289,9 +298,10 @@ class TwinCore:
             joints.carried, reports))
         names = self.robot.joint_names
         for code, flags in (("OUTLIER", joints.gated), ("RELOCKED", joints.relocks > self._relocks),
+                            ("REPAIRED", joints.repaired > self._repaired),
                             ("NO_EFFORT", ~np.isfinite(m.effort)), ("ESTIMATED", ~m.usable)):
             self._told |= dict.fromkeys(told(names, flags, code), state.stamp_ns)
-        self._relocks = joints.relocks
+        self._relocks, self._repaired = joints.relocks, joints.repaired
 
     def _reports(self, m: JointInput) -> list[Report]:
         """(stamp, torques) since the state used before, this one's last."""
