@@ -216,6 +216,21 @@ def test_what_is_known_now_is_said_to_be_stale_when_it_is() -> None:
     found, why = core.snapshot(0)
     assert found is not None, why
     assert (found.status, found.sync_quality) == (TwinStatus.STALE, 0.0)
+    for seconds in range(2, 600):
+        core.on_silence(now + seconds * NS)
+    found, _ = core.snapshot(0)
+    assert found is not None
+    assert (found.position_stddev <= ROBOT.upper - ROBOT.lower).all(), "it is somewhere in its range"
+    assert (found.velocity_stddev <= ROBOT.velocity).all()
+
+
+def test_quality_is_said_to_fall_when_it_gets_quiet() -> None:
+    core = TwinCore(ROBOT)
+    now = feed(core, 300).stamp_ns
+    for k in range(5, 50):
+        core.on_silence(now + k * PERIOD)
+    assert core.state is not None
+    assert core.state.quality_trend < -0.1
 
 
 def test_numbers_that_failed_are_named() -> None:

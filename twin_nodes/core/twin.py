@@ -190,13 +190,12 @@ class TwinCore:
         ahead_ns = command.stamp_ns - max(last.stamp_ns, self._command_ns) if last is not None else 0
         if ahead_ns > FUTURE_NS:
             return self.command_refusals.refuse("FUTURE", f"command {command.seq}: {ahead_ns / NS:.1f} s ahead")
-        self._command_ns = command.stamp_ns
         delay = self.command_delay.delay
         start_ns = command.stamp_ns + (0 if math.isnan(delay) else round(delay * NS))
         code = self.drives.add(command, start_ns)
         if code:
             return self.command_refusals.refuse(code, f"command {command.seq}")
-        self._command_seq = command.seq
+        self._command_seq, self._command_ns = command.seq, command.stamp_ns
         self.command_delay.command(command.stamp_ns, self.drives.newest)
         self.ring.again(start_ns)
         return ""
@@ -223,7 +222,8 @@ class TwinCore:
                     health.stamp_ns - round(source.age_ms * MS), health.stamp_ns)
 
     def on_silence(self, now_ns: int, silent_ns: int = 0) -> TwinState | None:
-        """What to publish when no measurement comes: STALE with growing uncertainty, WAITING before the first.
+        """What to publish when no measurement comes: STALE with uncertainty that grows to a joint's range and greatest
+        speed, WAITING before the first.
 
         ``silent_ns``: monotonic time since the last measurement, for a ROS clock that stands still.
         """
@@ -235,10 +235,14 @@ class TwinCore:
             return None
         var_q, var_v = self.estimator.grown(moment.joints, age)
         self.quality = replace(self.quality, age=0.0)
+        self._slope = self._trend.add(last.stamp_ns + round(age * NS), 0.0)
+        spread = np.minimum(np.sqrt(var_q), self.robot.upper - self.robot.lower)
         self.revision += 1
         # Not kept in the history: nothing was learnt.
         self._state = replace(
-            self._state, revision=self.revision, position_stddev=np.sqrt(var_q), velocity_stddev=np.sqrt(var_v),
+            self._state, revision=self.revision, position_stddev=spread,
+            velocity_stddev=np.minimum(np.sqrt(var_v), self.robot.velocity),
+            quality_trend=self._slope,
             sync_quality=0.0, latency=age, status=TwinStatus.STALE, anomalies=_with(self._state.anomalies, "STALE"),
             predicted_position=self._predicted(moment.joints, last.stamp_ns + round(age * NS)),
             desired_position=self._desired(), quality_parts=self.quality.parts, command_seq=self._command_seq)
