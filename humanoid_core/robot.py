@@ -272,6 +272,7 @@ def _build(file: RobotFile, path: Path, model_file: str | None, digest: str) -> 
         hash=digest,
         file=str(path),
         model_kind=file.model.kind,
+        stated_mass=file.model.mass,
         model_file=model_file,
         base_link=file.base.link,
         base_fixed=file.base.fixed,

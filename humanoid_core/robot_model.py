@@ -203,6 +203,8 @@ class RobotModel:
     _index: Mapping[str, int] = field(repr=False, default_factory=dict)
     recovery: RecoverySpec = RecoverySpec()
     contact: tuple[ContactSpec, ...] = ()
+    stated_mass: float | None = None
+    """Of the whole robot, kg, by the robot file; None: it does not say."""
 
     @property
     def n(self) -> int:

@@ -77,6 +77,7 @@ class Units(Strict):
 class Model(Strict):
     kind: Literal["bodies", "mjcf", "urdf"]
     file: str | None = None
+    mass: Positive | None = None  # of the whole robot, kg; the model must have it
 
     @model_validator(mode="after")
     def _file_where_needed(self) -> Model:

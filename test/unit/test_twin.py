@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from robots import ARM_MJCF, arm_data, write_robot
 
 from humanoid_core.kinematics import Kinematics
 from humanoid_core.physics import build_model, matrix_quat, standing_height
-from humanoid_core.robot import load_robot
+from humanoid_core.robot import RobotError, load_robot
 from humanoid_core.timing import MS, NS
 from humanoid_core.types import JointCommand, RobotState, TwinState, TwinStatus
 from twin_nodes.core.joint_dynamics import JointDynamics
@@ -364,3 +365,12 @@ def test_a_fixed_arm_has_a_twin_too(tmp_path: Any) -> None:
     assert start is not None
     prediction, _ = Predictor(robot, 0.5, 0.05).predict(start)
     assert prediction.min_joint_margin == pytest.approx(1.4)
+
+
+def test_a_model_file_of_another_mass_is_refused_at_start(tmp_path: Path) -> None:
+    data = arm_data("mjcf", "arm.xml")
+    data["model"]["mass"] = 3.3
+    TwinCore(load_robot(write_robot(tmp_path, data, ARM_MJCF)))
+    heavy = ARM_MJCF.replace('mass="0.8"', 'mass="8"')
+    with pytest.raises(RobotError, match=r"model.mass = 3.3: kg; the model has 10.5 kg"):
+        TwinCore(load_robot(write_robot(tmp_path, data, heavy)))

@@ -186,10 +186,10 @@ class Identification:
         """Why the motion so far does not tell the parameters of a joint apart, '' when it does."""
         if len(blocks) < LEAST_BLOCKS:
             return f"moved in {len(blocks)} of the {LEAST_BLOCKS} seconds that are needed"
-        way = sum((b.way[:, i] for b in blocks), np.zeros(2))
+        way = np.add.reduce([b.way[:, i] for b in blocks])
         if not float(way.min()) >= LEAST_WAY:
             return f"moved {way[0]:.2f} rad one way and {way[1]:.2f} rad the other, {LEAST_WAY} are needed"
-        worst = condition(_sub(sum((b.information[i] for b in blocks), np.zeros((4, 4))), use))
+        worst = condition(_sub(np.add.reduce([b.information[i] for b in blocks]), use))
         return f"condition number {worst:.0f} above {WORST_CONDITION:.0f}" if not worst <= WORST_CONDITION else ""
 
 
@@ -208,12 +208,11 @@ def _sub(information: Array, use: tuple[int, ...]) -> Array:
 def _solve(blocks: list[_Block], i: int, use: tuple[int, ...]) -> tuple[Array, Array]:
     """(parameters, what each block pulls them by (blocks, parameters))."""
     pick = list(use)
-    information = _sub(sum((b.information[i] for b in blocks), np.zeros((4, 4))), use)
-    moment = sum((b.moment[i] for b in blocks), np.zeros(4))[pick]
-    inverse = np.linalg.pinv(information, hermitian=True)
-    theta: Array = inverse @ moment
-    pulls = [inverse @ (b.moment[i][pick] - _sub(b.information[i], use) @ theta) for b in blocks]
-    return theta, np.array(pulls).reshape(len(blocks), len(use))
+    information = np.array([b.information[i] for b in blocks]).reshape(-1, 4, 4)[:, pick][:, :, pick]
+    moment = np.array([b.moment[i] for b in blocks]).reshape(-1, 4)[:, pick]
+    inverse = np.linalg.pinv(information.sum(axis=0), hermitian=True)
+    theta: Array = inverse @ moment.sum(axis=0)
+    return theta, (moment - information @ theta) @ inverse
 
 
 def _width(influence: Array, parameters: int) -> Array:

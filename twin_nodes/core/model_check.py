@@ -1,4 +1,8 @@
-"""Whether the MuJoCo model is the robot of the robot file: names, order, count and mass."""
+"""Whether the MuJoCo model is the robot of the robot file: names, order, count and mass.
+
+Joints are addressed by name everywhere, so a model file may list them in another order; the motors are made in the
+order of the robot file. A model file's mass is compared with the one that the robot file states.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import mujoco
 from humanoid_core.robot import RobotError
 from humanoid_core.robot_model import RobotModel
 
-#: Relative difference of the mass that rounding explains.
-ROUNDING = 1e-3
+#: Relative difference of the mass that rounding explains: of a sum of links, and of a number that a person wrote down.
+ROUNDING, WRITTEN = 1e-3, 1e-2
 
 
 def check_model(robot: RobotModel, model: mujoco.MjModel) -> None:
@@ -30,3 +34,6 @@ def check_model(robot: RobotModel, model: mujoco.MjModel) -> None:
         raise RobotError(robot.file, "model.file", mass, "the model has no mass; give its links masses in kg")
     if robot.mass > 0.0 and not abs(mass - robot.mass) <= ROUNDING * robot.mass:
         raise RobotError(robot.file, "bodies.links", robot.mass, f"kg; the model has {mass:.4g} kg, make them equal")
+    if robot.stated_mass is not None and not abs(mass - robot.stated_mass) <= WRITTEN * robot.stated_mass:
+        raise RobotError(robot.file, "model.mass", robot.stated_mass,
+                         f"kg; the model has {mass:.4g} kg: is it this robot?")
