@@ -182,7 +182,9 @@ class Diagnosis:
         sound = self._sound(state)
         self.learnable = sound | self._loaded(state)
         wrong = self._encoders.update(r, commanded, sound)
-        weak = self._motors.update(r, self._heard(state) & ~wrong, sound)
+        if self._encoders.stuck.any():
+            self._motors.clear(self._encoders.stuck)  # what a motor gives is judged by where its encoder says it is
+        weak = self._motors.update(r, self._heard(state) & ~wrong & ~self._encoders.stuck, sound)
         coulomb, viscous = self.revision.friction.coulomb, self.revision.friction.viscous
         push = self._forces.update(r, 0.6 * coulomb + 0.5 * viscous * np.abs(r.velocity) + 0.02, sound)
         if push is not None:

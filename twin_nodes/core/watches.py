@@ -51,13 +51,16 @@ class EncoderWatch:
     BEFORE, AFTER, RING = 20, 10, 32
     #: Reported velocities are off by so much of themselves (see RIPPLE in residuals.py).
     SCALE = 0.2
-    #: Identical positions in a row, and how far the command has moved meanwhile, rad.
+    #: Identical positions in a row, and how far the command has moved meanwhile, rad: a frozen encoder, and one that
+    #: may be, of whose motor nothing can be told.
     SAME, MOVED = 20, 0.05
+    FEW, LITTLE = 5, 0.003
 
     def __init__(self, n: int, sigmas: float, k: float, h: float) -> None:
         self.offset = np.zeros(n)
         self.offset_error = np.zeros(n)
         self.frozen: Flags = np.zeros(n, dtype=bool)
+        self.stuck: Flags = np.zeros(n, dtype=bool)
         self.drifting: Flags = np.zeros(n, dtype=bool)
         self.rate = np.zeros(n)
         self.spread = Spread(n, 400, 2000)
@@ -143,6 +146,7 @@ class EncoderWatch:
         if ref is not None:
             self._moved = np.where(still, self._moved + _or_zero(np.abs(commanded - ref)), 0.0)
         self.frozen = (self._same >= self.SAME) & (self._moved > self.MOVED)
+        self.stuck = (self._same >= self.FEW) & (self._moved > self.LITTLE)
 
 
 class MotorWatch:
