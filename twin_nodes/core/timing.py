@@ -15,6 +15,8 @@ from humanoid_core.timing import MS, NS
 
 #: A delay is judged over so long.
 WINDOW_NS = 1500 * MS
+#: Arrivals that go back by more are of a clock that was set back.
+BACK_NS = 1000 * MS
 #: The answer is worked out anew this often.
 RENEW_NS = 100 * MS
 
@@ -43,7 +45,7 @@ class SourceDelay:
         self._renew_ns = 0
 
     def add(self, stamp_ns: int, arrival_ns: int) -> None:
-        if self._window and arrival_ns < self._window[-1][0]:
+        if self._window and arrival_ns < self._window[-1][0] - BACK_NS:
             self.clear()  # the clock was set back: what arrived later than now says nothing
         late = arrival_ns - stamp_ns
         self._window.append((arrival_ns, late))
