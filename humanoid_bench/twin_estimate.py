@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanoid_bench.reaching import BENCH_SENSORS, Reaching
+from humanoid_core.physics import quat_matrix
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.types import RobotState
 from sim_nodes.core.sensors import SensorParams
 from twin_nodes.core.base import Attitude
-from twin_nodes.core.turning import matrix
 from twin_nodes.core.twin import TwinConfig, TwinCore
 
 Figures = dict[str, tuple[float, int]]
@@ -130,7 +130,7 @@ class _Base(_Watch):
             return
         then = next(((r, u) for t, r, u in reversed(self._kept) if t == twin.stamp_ns), None)
         if then is not None:
-            up = Attitude(matrix(twin.base_orientation), np.zeros(3)).gravity / -9.81
+            up = Attitude(quat_matrix(twin.base_orientation), np.zeros(3)).gravity / -9.81
             self.tilt.append(math.acos(min(1.0, float(up @ then[0][2]))))
             self.speed.append(twin.base_linear - then[1])
 

@@ -35,6 +35,14 @@ def rpy_matrix(rpy: Sequence[float] | Array) -> Array:
     )
 
 
+def quat_matrix(q: Array) -> Array:
+    """Rotation matrix (3, 3) of a unit quaternion (4,)."""
+    w, x, y, z = q.tolist()
+    return np.array(((1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+                     (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+                     (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y))))
+
+
 def matrix_quat(rotation: Array) -> Array:
     """Unit quaternion w x y z of a rotation matrix (3, 3)."""
     quat = np.zeros(4)

@@ -21,14 +21,6 @@ def rotation(rpy: Array) -> Array:
                      [-sp, cp * sr, cp * cr]])
 
 
-def matrix(quat: Array) -> Array:
-    """Rotation (3, 3) of a unit quaternion w x y z."""
-    w, x, y, z = quat.tolist()
-    return np.array([[1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
-                     [2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)],
-                     [2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)]])
-
-
 def about(axis: Array, angle: float) -> Array:
     """Rotation about a unit axis (Rodrigues): c I + s [a]x + (1 - c) a a^T."""
     c, s = math.cos(angle), math.sin(angle)

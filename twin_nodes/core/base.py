@@ -16,12 +16,11 @@ import mujoco
 import numpy as np
 
 from humanoid_core.kinematics import GRAVITY, Kinematics, capture_point, support_margin, support_polygon
-from humanoid_core.physics import rpy_matrix
+from humanoid_core.physics import quat_matrix, rpy_matrix
 from humanoid_core.robot_model import Array, RobotModel
 from humanoid_core.timing import NS
 from humanoid_core.types import RobotState
 from twin_nodes.core.contact import FootContact
-from twin_nodes.core.turning import matrix
 
 #: Share by which an anchor follows where its foot seems to be, per update: two feet that slip must not fight.
 FOLLOW = 0.01
@@ -120,12 +119,12 @@ class BaseEstimator:
             return Attitude(np.eye(3), np.zeros(3))
         link, mount, _ = spec
         if link == self.robot.base_link:
-            return Attitude(matrix(state.orientation) @ mount.T, mount @ state.angular_velocity)
+            return Attitude(quat_matrix(state.orientation) @ mount.T, mount @ state.angular_velocity)
         k, self._placed = self.kinematics, None
         k.update(state.position, dq=state.velocity)
         between = k.rotation(link) @ mount
         rate = between @ state.angular_velocity - k.rotation_jacobian(link) @ state.velocity
-        return Attitude(matrix(state.orientation) @ between.T, rate)
+        return Attitude(quat_matrix(state.orientation) @ between.T, rate)
 
     def update(self, memory: BaseMemory | None, state: RobotState, attitude: Attitude, contact: Contact, q: Array,
                v: Array) -> BaseMemory:

@@ -26,14 +26,6 @@ def turned(orientation: Array, angular_velocity: Array, dt: float) -> Array:
     return np.array(out) / norm
 
 
-def matrix(q: Array) -> Array:
-    """Rotation matrix (3, 3) of a unit quaternion (4,)."""
-    w, x, y, z = q.tolist()
-    return np.array(((1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-                     (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-                     (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y))))
-
-
 def up(q: Array) -> Array:
     """World z (3,) in the frame of a unit quaternion (4,): the last row of its matrix."""
     w, x, y, z = q.tolist()

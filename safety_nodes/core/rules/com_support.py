@@ -16,9 +16,9 @@ import math
 import numpy as np
 
 from humanoid_core.kinematics import GRAVITY, support_margin, support_polygon
+from humanoid_core.physics import quat_matrix
 from humanoid_core.robot_model import Array
 from humanoid_core.types import TwinState
-from safety_nodes.core.attitude import matrix
 from safety_nodes.core.freshness import twin
 from safety_nodes.core.nearness import nearby
 from safety_nodes.core.severity import grade
@@ -51,7 +51,7 @@ def _margin(x: Tick, t: TwinState) -> float:
         float(t.position.sum() + t.base_position.sum() + t.base_orientation.sum() + t.com.sum()))
     if clearance is None or not known:
         return math.nan
-    k, turn = clearance.distances.kinematics, matrix(t.base_orientation)
+    k, turn = clearance.distances.kinematics, quat_matrix(t.base_orientation)
     k.update(t.position)
     soles = [points @ turn.T + t.base_position for points in k.foot_points()]
     return support_margin(support_polygon(np.vstack(_standing(x, soles))[:, :2]), t.com[:2])
