@@ -1,7 +1,8 @@
 """How well the twin knows the robot: joints, base and delays against the simulator's truth, in simulated time.
 
 Each function runs seeds one after the other and returns name -> (value, number of samples). Errors are taken at the
-same instant as the truth: at publication, ``predicted_position`` of the twin against the newest sample as it came.
+same instant as the truth: at publication, ``predicted_position`` and ``predicted_velocity`` of the twin against the
+newest sample as it came.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class _Joints(_Watch):
         moment, raw, twin = core.ring.newest, core.latest, core.state
         if moment is None or raw is None or twin is None:
             return
-        speed = core.estimator.ahead(moment.joints, now_ns)[1]
-        self.rows.append(np.array([twin.predicted_position - q, raw.position - q, speed - v, raw.velocity - v]))
+        self.rows.append(np.array([twin.predicted_position - q, raw.position - q,
+                                   twin.predicted_velocity - v, raw.velocity - v]))
         then = self.truth(moment.joints.stamp_ns)
         if then is not None:
             e = np.stack((moment.joints.q - then[0], moment.joints.v - then[1]), axis=1)
@@ -164,7 +165,8 @@ def delay_figures(robot: RobotModel, seeds: Iterable[int], step: float = 0.015) 
             source.delivery = replace(source.delivery, latency=0.012 + extra)
             watch.world.way.delay = 0.010 + extra
             watch.world.run(wait)
-            found = dict(watch.core.state.source_delay) if watch.core.state is not None else {}
+            told = () if watch.core.state is None else watch.core.state.source_delay
+            found = {topic: delay for topic, delay, _ in told}
             # what arrives within a tick is handed over at its end: half a tick more on average
             true = {"joint_states": 0.020 + 0.0025 + extra, "robot/joint_command": 0.010 + extra}
             into += [1e3 * abs(found.get(topic, math.inf) - value) for topic, value in true.items()]

@@ -52,7 +52,7 @@ class TwinReader:
         self.anomalies: Counter[str] = Counter()
         self.violations: Counter[str] = Counter()
         self.stale = self.predictions = 0
-        self.delay: dict[str, float] = {}
+        self.delay: dict[str, tuple[float, float]] = {}
         self.diagnosis: dict[str, None] = {}
         self.last: TwinPrediction | None = None
         self._known: set[str] = set()
@@ -74,7 +74,7 @@ class TwinReader:
             return
         self.score.append(twin.sync_quality)
         self.parts.append(twin.quality_parts)
-        self.delay.update(twin.source_delay)
+        self.delay.update((topic, (delay, drift)) for topic, delay, drift in twin.source_delay)
         if twin.diagnosis:
             self.diagnosis[twin.diagnosis] = None
         for code in set(twin.anomalies) - self._known:
@@ -116,8 +116,10 @@ def figures_of(reader: TwinReader, report: ReplayReport) -> dict[str, Figure]:
     spread("nis", reader.nis, "")
     spread("position_stddev_mrad", reader.stddev, "mrad", 1e3)
     spread("outlier_threshold_mrad", reader.threshold, "mrad", 1e3)
-    for topic, delay in sorted(reader.delay.items()):
+    for topic, (delay, drift) in sorted(reader.delay.items()):
         found[f"delay_ms.{topic}"] = Figure(1e3 * delay, "ms")
+        if np.isfinite(drift):
+            found[f"drift_ms_per_s.{topic}"] = Figure(1e3 * drift, "ms/s")
     found["anomalies"] = Figure(sum(reader.anomalies.values()), "", None, n)
     if reader.last is not None:
         p = reader.last

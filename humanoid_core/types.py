@@ -152,6 +152,7 @@ class SourceHealth:
     gaps: int
     refusals: tuple[tuple[str, int], ...] = ()
     last_refusal: str = ""
+    delay_ms: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,9 @@ class TwinState:
     velocity_stddev: Array = field(default_factory=lambda: EMPTY)
     desired_position: Array = field(default_factory=lambda: EMPTY)
     predicted_position: Array = field(default_factory=lambda: EMPTY)
+    predicted_velocity: Array = field(default_factory=lambda: EMPTY)
     outlier_threshold: Array = field(default_factory=lambda: EMPTY)
-    source_delay: tuple[tuple[str, float], ...] = ()
+    source_delay: tuple[tuple[str, float, float], ...] = ()  # topic, delay in s, its drift in s/s
     diagnosis: str = ""
     model_revision: int = 0
     quality_parts: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)

@@ -57,7 +57,7 @@ def sensor_health_to_msg(v: t.SensorHealth) -> m.SensorHealth:
         message.sources.append(m.SourceHealth(
             topic=s.topic, state=s.state, active=s.active, backup=s.backup, accepted=s.accepted, age_ms=s.age_ms,
             rate_hz=s.rate_hz, expected_rate_hz=s.expected_rate_hz, jitter_ms=s.jitter_ms, gap_ms=s.gap_ms,
-            gaps=s.gaps, refusal_code=codes, refusal_count=counts, last_refusal=s.last_refusal))
+            gaps=s.gaps, refusal_code=codes, refusal_count=counts, last_refusal=s.last_refusal, delay_ms=s.delay_ms))
     return stamped(message, v.stamp_ns)
 
 
@@ -65,7 +65,7 @@ def sensor_health_to_msg(v: t.SensorHealth) -> m.SensorHealth:
 def sensor_health_from_msg(x: m.SensorHealth) -> t.SensorHealth:
     sources = tuple(
         t.SourceHealth(s.topic, s.state, s.active, s.backup, s.accepted, s.age_ms, s.rate_hz, s.expected_rate_hz,
-                       s.jitter_ms, s.gap_ms, s.gaps, join(s.refusal_code, s.refusal_count), s.last_refusal)
+                       s.jitter_ms, s.gap_ms, s.gaps, join(s.refusal_code, s.refusal_count), s.last_refusal, s.delay_ms)
         for s in x.sources)
     return t.SensorHealth(stamp_from_msg(x.header.stamp), sources, x.all_required_ok)
 
@@ -79,8 +79,10 @@ def twin_state_to_msg(v: t.TwinState) -> m.TwinState:
         support_margin=v.support_margin, nis=doubles(v.nis), sync_quality=v.sync_quality, latency=v.latency,
         status=int(v.status), anomalies=list(v.anomalies), velocity_stddev=doubles(v.velocity_stddev),
         desired_position=doubles(v.desired_position), predicted_position=doubles(v.predicted_position),
-        outlier_threshold=doubles(v.outlier_threshold), source_names=[name for name, _ in v.source_delay],
-        source_delay=doubles([delay for _, delay in v.source_delay]), diagnosis=v.diagnosis,
+        predicted_velocity=doubles(v.predicted_velocity), outlier_threshold=doubles(v.outlier_threshold),
+        source_names=[name for name, _, _ in v.source_delay],
+        source_delay=doubles([delay for _, delay, _ in v.source_delay]),
+        source_drift=doubles([drift for _, _, drift in v.source_delay]), diagnosis=v.diagnosis,
         model_revision=v.model_revision, quality_parts=np.array(v.quality_parts), quality_trend=v.quality_trend,
         command_seq=v.command_seq)
     fill(message.base_pose.position, v.base_position)
@@ -98,9 +100,9 @@ def twin_state_from_msg(x: m.TwinState) -> t.TwinState:
         wxyz(x.base_pose.orientation), xyz(x.base_twist.linear), xyz(x.base_twist.angular), xyz(x.com),
         xyz(x.capture_point), x.support_margin, vector(x.nis), x.sync_quality, x.latency,
         t.TwinStatus(x.status), tuple(x.anomalies), vector(x.velocity_stddev), vector(x.desired_position),
-        vector(x.predicted_position), vector(x.outlier_threshold),
-        tuple(zip(x.source_names, (float(d) for d in x.source_delay), strict=True)), x.diagnosis, x.model_revision,
-        _floats(x.quality_parts), x.quality_trend, x.command_seq)
+        vector(x.predicted_position), vector(x.predicted_velocity), vector(x.outlier_threshold),
+        tuple(zip(x.source_names, _floats(x.source_delay), _floats(x.source_drift), strict=True)), x.diagnosis,
+        x.model_revision, _floats(x.quality_parts), x.quality_trend, x.command_seq)
 
 
 _PREDICTION = ("chunk_seq", "horizon", "min_joint_margin", "min_self_distance", "min_support_margin",
@@ -110,6 +112,7 @@ _PREDICTION = ("chunk_seq", "horizon", "min_joint_margin", "min_self_distance", 
 
 def _floats(values: Any) -> Any:
     return tuple(float(v) for v in values)
+
 
 
 @message_of(t.TwinPrediction)

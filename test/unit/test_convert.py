@@ -66,8 +66,8 @@ def _field(owner: type, name: str, kind: Any, n: int) -> st.SearchStrategy[Any]:
         return st.lists(TEXT, min_size=n if exact else 0, max_size=n).map(tuple)
     if text == "tuple[int, ...]":
         return st.lists(st.integers(0, 2**32 - 1), max_size=n).map(tuple)
-    if text == "tuple[tuple[str, float], ...]":
-        return st.lists(st.tuples(TEXT, FLOAT), max_size=3).map(tuple)
+    if text.startswith("tuple[tuple[str, float"):
+        return st.lists(st.tuples(TEXT, *[FLOAT] * text.count("float")), max_size=3).map(tuple)
     if text.startswith("tuple[float"):
         return st.tuples(*[FLOAT] * text.count("float"))
     if "tuple[tuple" in text:

@@ -389,6 +389,18 @@ def test_what_was_stale_stays_so_when_the_wall_clock_is_set() -> None:
     assert world.states[-1].stale_sources == ("imu/pelvis",)
 
 
+def test_the_way_of_a_sample_is_told_however_old_it_is_by_now() -> None:
+    world = IngestWorld()
+    world.run(100)
+    for topic in ("joint_states", "imu/pelvis"):
+        assert world.health(topic).delay_ms == pytest.approx(LATE / MS)
+    world.changes["imu/pelvis"] = lost
+    world.run(100)
+    silent = world.health("imu/pelvis")
+    assert silent.age_ms > 90.0
+    assert silent.delay_ms == pytest.approx(LATE / MS)
+
+
 def test_health_measures_rate_jitter_and_gaps() -> None:
     world = IngestWorld()
     gap = iter(range(10_000))

@@ -86,7 +86,8 @@ def test_every_topic_of_the_suite_can_be_recorded_with_its_definition(tmp_path: 
 
 
 def test_our_own_nested_message_survives(tmp_path: Path) -> None:
-    source = SourceHealth("imu", "ok", True, "", 3, 1.0, 2.0, 3.0, 4.0, 5.0, 6, (("FROZEN", 1), ("STALE", 2)), "STALE")
+    source = SourceHealth("imu", "ok", True, "", 3, 1.0, 2.0, 3.0, 4.0, 5.0, 6, (("FROZEN", 1), ("STALE", 2)), "STALE",
+                          0.5)
     health = SensorHealth(7 * MS, (source, dataclasses.replace(source, topic="b")), True)
     with BagWriter(tmp_path / "bag") as bag:
         bag.write("ingest/sensor_health", "humanoid_twin/msg/SensorHealth", 9, serialize_message(to_msg(health)))

@@ -54,7 +54,8 @@ def test_commands_are_taken_to_act_when_they_do() -> None:
     core = watched(world)
     world.run(5.0)
     assert core.state is not None
-    assert dict(core.state.source_delay)["robot/joint_command"] == pytest.approx(0.025, abs=0.004)
+    delays = {topic: delay for topic, delay, _ in core.state.source_delay}
+    assert delays["robot/joint_command"] == pytest.approx(0.025, abs=0.004)
     nis: list[float] = []
     for _ in range(300):
         world.run(0.01)
@@ -121,9 +122,18 @@ def test_what_gets_worse_in_an_actuator_is_told_with_when_and_what_to_do(kind: s
 
 
 def test_the_way_of_the_other_sources_is_told() -> None:
-    core = TwinCore(ROBOT)
-    for k in range(1, 30):
+    """As long as the sample took, not as old as it is when ingest says so; and how fast that changes."""
+    core, growing = TwinCore(ROBOT), 1e-3
+    for k in range(1, 601):
         now = 1000 * NS + k * 100 * MS
-        source = SourceHealth("imu/pelvis", "ok", True, "", k, 30.0, 200.0, 200.0, 0.1, 5.0, 0)
+        delay_ms = 30.0 + growing * 100.0 * k
+        source = SourceHealth("imu/pelvis", "ok", True, "", k, delay_ms + 60.0, 200.0, 200.0, 0.1, 5.0, 0,
+                              delay_ms=delay_ms)
         core.on_health(SensorHealth(now, (source,), True))
-    assert dict(core._delays())["imu/pelvis"] == pytest.approx(0.030)
+    twin = core.on_state(RobotState(now, 1, ROBOT.stand, np.zeros(N), np.zeros(N), np.full(N, 40.0),
+                                    np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3), np.array([0.0, 0.0, 9.81]),
+                                    np.zeros((2, 3)), 50.0, -2.0), now)
+    assert twin is not None
+    (delay, drift), = ((delay, drift) for topic, delay, drift in twin.source_delay if topic == "imu/pelvis")
+    assert delay == pytest.approx(0.0895, abs=0.002)
+    assert drift == pytest.approx(growing, rel=0.05)

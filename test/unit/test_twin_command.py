@@ -51,6 +51,7 @@ def test_a_recording_gives_a_table_and_the_same_hash_twice(recording: Path, tmp_
     assert 0.0 < values["nis_mean"] < 3.0
     assert values["quality_mean"] > 0.5
     assert values["delay_ms.joint_states"] >= 0.0
+    assert abs(values.get("drift_ms_per_s.joint_states", 0.0)) < 1.0
     assert values["error_prediction_100ms_mrad"] < values["error_hold_100ms_mrad"]
     with BagReader(tmp_path / "a" / "bag") as bag:
         assert {"twin/state", "twin/prediction"} <= {t.name.lstrip("/") for t in bag.topics}

@@ -105,7 +105,8 @@ def test_it_knows_better_than_the_newest_sample_and_how_well(heard: Heard) -> No
     assert 0.5 < twin.nis.mean() < 2.0
     assert twin.desired_position.shape == (ROBOT.n,)
     assert np.isnan(twin.desired_position[ROBOT.index("left_knee_joint")]), "nobody commands the legs"
-    assert dict(twin.source_delay)["joint_states"] == pytest.approx(0.0225, abs=0.004)
+    assert twin.source_delay[0][0] == "joint_states"
+    assert twin.source_delay[0][1] == pytest.approx(0.0225, abs=0.004)
 
 
 def test_the_covariance_stays_one(heard: Heard) -> None:

@@ -23,6 +23,7 @@ WHAT = ("encoder_offsets", "friction", "payload", "rollback", "clock")
 EXPLAINS = {"encoder_offsets": "SENSOR", "payload": "PAYLOAD", "friction": "MODEL", "rollback": ""}
 #: What is physically possible: N m s/rad, share of the joint's torque limit, kg, rad.
 MOST_VISCOUS, MOST_COULOMB, MOST_MASS, MOST_OFFSET = 5.0, 0.3, 10.0, 0.35
+IMPOSSIBLE = "is not possible"
 #: A load below this is an empty hand, kg.
 EMPTY_HAND = 0.05
 
@@ -125,7 +126,7 @@ class Calibration:
                          f"+-{c.error:.3f} N m" + ("" if scale.problem else
                                                    f", torque scale {1.0 - scale.value:.3f} +-{scale.error:.3f}"))
         if not lines:
-            return None, f"EXCITATION: {problems[0] if problems else 'no joint reports its torque'}"
+            return None, _why(problems) or "EXCITATION: no joint reports its torque"
         report = "\n".join(lines + [f"left as it was: {p}" for p in problems])
         return replace(self.current, friction=Friction(viscous, coulomb), why="friction"), report
 
@@ -141,7 +142,7 @@ class Calibration:
             payload[side] = total if total > EMPTY_HAND else 0.0
             lines.append(f"{side} hand: {total:.3f} kg +-{mass.error:.3f}")
         if not lines:
-            return None, f"EXCITATION: {problems[0] if problems else 'the robot has no hands'}"
+            return None, _why(problems) or "EXCITATION: the robot has no hands"
         report = "\n".join(lines + [f"left as it was: {p}" for p in problems])
         return replace(self.current, payload=payload, why="payload"), report
 
@@ -156,4 +157,12 @@ def _outside(value: Value, low: float, high: float) -> str:
     """Why an identified value is not physical, '' when its interval allows one that is."""
     if value.high >= low and value.value <= high:
         return ""
-    return f"{value.value:.3f} is not possible, {low:g} to {high:g} is"
+    return f"{value.value:.3f} {IMPOSSIBLE}, {low:g} to {high:g} is"
+
+
+def _why(problems: list[str]) -> str:
+    """The reason of a refusal: a number that cannot be before motion that does not tell, '' without either."""
+    cannot = [p for p in problems if IMPOSSIBLE in p]
+    if cannot:
+        return f"IMPOSSIBLE: {cannot[0]}"
+    return f"EXCITATION: {problems[0]}" if problems else ""

@@ -44,7 +44,7 @@ class Source:
         self.check = make_check(spec.kind, robot, config)
         self.refusals = Refusals()
         self.last: Any = None
-        self.stamp_ns = 0
+        self.stamp_ns = self.delay_ns = 0
         self.good_since_ns: int | None = None
         self.accepted = 0
         self.seen = False
@@ -80,7 +80,7 @@ class Source:
                 return self.refuse("FROZEN", f"unchanged for {(checked.stamp_ns - self._changed_ns) / MS:.0f} ms")
         if self.good_since_ns is None or checked.stamp_ns - self.stamp_ns > self._max_age_ns:
             self.good_since_ns = now_ns
-        self.last, self.stamp_ns = checked, checked.stamp_ns
+        self.last, self.stamp_ns, self.delay_ns = checked, checked.stamp_ns, now_ns - checked.stamp_ns
         self.accepted += 1
         self.seen = True
         self.frozen = False
@@ -141,9 +141,12 @@ class Source:
 
     def health(self, now_ns: int, active: bool, backup: str) -> SourceHealth:
         rhythm = self._meter.rhythm(now_ns)
-        age_ms = (now_ns - self.stamp_ns) / MS if self.last is not None else float("nan")
+        age_ms, delay_ms = float("nan"), float("nan")
+        if self.last is not None:
+            age_ms, delay_ms = (now_ns - self.stamp_ns) / MS, self.delay_ns / MS
         last = self.refusals.last
         if not self.seen and not last:
             last = "NEVER_SEEN"
         return SourceHealth(self.topic, self.state(now_ns), active, backup, self.accepted, age_ms, rhythm.rate_hz,
-                            self.spec.rate, rhythm.jitter_ms, rhythm.gap_ms, rhythm.gaps, self.refusals.items(), last)
+                            self.spec.rate, rhythm.jitter_ms, rhythm.gap_ms, rhythm.gaps, self.refusals.items(), last,
+                            delay_ms)

@@ -2,8 +2,8 @@
 
 Measurements go into a ring of recent moments, each where its stamp says; one that comes late is put in its place and
 everything after it is worked out anew, so the order of arrival changes nothing. What is published carries the stamp of
-the newest measurement; ``predicted_position`` is moved on from there to now by the model and the commands on their
-way.
+the newest measurement; ``predicted_position`` and ``predicted_velocity`` are moved on from there to now by the model
+and the commands on their way.
 
 What a measurement teaches beside that (causes, numbers of the model, trends) nobody waits for: ``learn`` does it when
 the state is out, and the next state says it.
@@ -215,11 +215,11 @@ class TwinCore:
         return TwinHealth(now_ns, self.model_revision, self.learning.condition(now_ns))
 
     def on_health(self, health: SensorHealth) -> None:
-        """The other sources' delays: how old their newest samples are as ingest sees them, at some moment."""
+        """The other sources' delays, as ingest saw them when their newest samples arrived."""
         for source in health.sources:
-            if source.topic != JOINTS and math.isfinite(source.age_ms) and source.state == "ok":
+            if source.topic != JOINTS and math.isfinite(source.delay_ms) and source.state == "ok":
                 self.delays.setdefault(source.topic, SourceDelay()).add(
-                    health.stamp_ns - round(source.age_ms * MS), health.stamp_ns)
+                    health.stamp_ns - round(source.delay_ms * MS), health.stamp_ns)
 
     def on_silence(self, now_ns: int, silent_ns: int = 0) -> TwinState | None:
         """What to publish when no measurement comes: STALE with uncertainty that grows to a joint's range and greatest
@@ -237,6 +237,7 @@ class TwinCore:
         self.quality = replace(self.quality, age=0.0)
         self._slope = self._trend.add(last.stamp_ns + round(age * NS), 0.0)
         spread = np.minimum(np.sqrt(var_q), self.robot.upper - self.robot.lower)
+        position, velocity = self._now(moment.joints, last.stamp_ns + round(age * NS))
         self.revision += 1
         # Not kept in the history: nothing was learnt.
         self._state = replace(
@@ -244,7 +245,7 @@ class TwinCore:
             velocity_stddev=np.minimum(np.sqrt(var_v), self.robot.velocity),
             quality_trend=self._slope,
             sync_quality=0.0, latency=age, status=TwinStatus.STALE, anomalies=_with(self._state.anomalies, "STALE"),
-            predicted_position=self._predicted(moment.joints, last.stamp_ns + round(age * NS)),
+            predicted_position=position, predicted_velocity=velocity,
             desired_position=self._desired(), quality_parts=self.quality.parts, command_seq=self._command_seq)
         return self._state
 
@@ -325,6 +326,7 @@ class TwinCore:
         self.quality = Quality(age_part(age, self.config.stale_ms / 1e3), error_part(float(stddev.max())),
                                consistency_part(self._mean_nis), coverage_part(self.robot, state, measured))
         self._slope = self._trend.add(state.stamp_ns, self.quality.score)
+        position, velocity = self._now(joints, now_ns)
         self.revision += 1
         return TwinState(
             state.stamp_ns, self.revision, self.robot.hash, joints.q, joints.v, stddev,
@@ -336,7 +338,7 @@ class TwinCore:
             + (() if judged is None else judged.anomalies),
             diagnosis="" if judged is None else judged.state,
             velocity_stddev=np.sqrt(joints.cov[:, 1, 1]), desired_position=self._desired(),
-            predicted_position=self._predicted(joints, now_ns),
+            predicted_position=position, predicted_velocity=velocity,
             outlier_threshold=self.estimator.threshold(joints), source_delay=self._delays(),
             model_revision=self.model_revision, quality_parts=self.quality.parts, quality_trend=self._slope,
             command_seq=self._command_seq)
@@ -349,13 +351,15 @@ class TwinCore:
         drive = self.drives.newest
         return drive.position if drive.on.any() else EMPTY
 
-    def _predicted(self, joints: JointBelief, now_ns: int) -> Array:
-        return self.estimator.ahead(joints, min(now_ns, joints.stamp_ns + LONGEST_NS))[0]
+    def _now(self, joints: JointBelief, now_ns: int) -> tuple[Array, Array]:
+        """(position, velocity) moved on to now."""
+        return self.estimator.ahead(joints, min(now_ns, joints.stamp_ns + LONGEST_NS))
 
-    def _delays(self) -> tuple[tuple[str, float], ...]:
-        found = [(topic, d.typical) for topic, s in self.delays.items() if (d := s.delay()) is not None]
+    def _delays(self) -> tuple[tuple[str, float, float], ...]:
+        """(topic, delay in s, its drift in s/s) of each source that is known; of the commands' path no drift is."""
+        found = [(topic, d.typical, d.drift) for topic, s in self.delays.items() if (d := s.delay()) is not None]
         if not math.isnan(self.command_delay.delay):
-            found.append((COMMAND, self.command_delay.delay))
+            found.append((COMMAND, self.command_delay.delay, math.nan))
         return tuple(found)
 
     def _keep(self, twin: TwinState) -> TwinState:
