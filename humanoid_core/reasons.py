@@ -66,6 +66,7 @@ REASONS: dict[str, str] = {
     "INACTIVE": "command_gate is not active; 'humanoid-twin up' and the launch files activate it",
     "NO_STATE": "no fresh robot state",
     "NO_TWIN": "no fresh twin state",
+    "WRONG_MODEL": "the twin was started with another robot file than the monitor; start both with the same",
     "EXHAUSTED": "the chunk ended and no new one came",
     # bridge to a real robot
     "BAD_CRC": "a frame of the robot does not match its checksum; is the network sound?",

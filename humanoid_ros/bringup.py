@@ -169,7 +169,7 @@ class Bringup:
 
     def _why(self, part: _Part) -> str:
         if part.phase is not Phase.INACTIVE:
-            return part.phase.value
+            return str(part.phase.value)
         return f"waits for {', '.join(n for n in part.spec.after if n in self._parts and not self._parts[n].settled)}"
 
     def _on_state(self, part: _Part, answer: Any) -> None:

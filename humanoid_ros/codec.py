@@ -40,7 +40,8 @@ def encoder(fielddefs: Any, kind: str) -> Callable[[Any], bytes]:
     source.fields(kind, "message")
     source.flush()
     source.line("return bytes(out)")
-    return source.compiled(kind)
+    encode: Callable[[Any], bytes] = source.compiled(kind)
+    return encode
 
 
 def decoder(fielddefs: Any, types: Any, kind: str) -> Callable[[bytes], tuple[Any, int]]:
@@ -52,7 +53,8 @@ def decoder(fielddefs: Any, types: Any, kind: str) -> Callable[[bytes], tuple[An
     message = source.message(kind)
     source.flush()
     source.line(f"return {message}, pos")
-    return source.compiled(kind)
+    decode: Callable[[bytes], tuple[Any, int]] = source.compiled(kind)
+    return decode
 
 
 class _Source:

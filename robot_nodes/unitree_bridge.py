@@ -115,7 +115,8 @@ class UnitreeBridge(HumanoidNode):
                               f"{self.core.intake.config.mode_machine}; use the robot file of that variant")
 
     def _report(self) -> tuple[int, str, Mapping[str, object]]:
-        core, refusals = self.core, {}
+        core = self.core
+        refusals: dict[str, int] = {}
         for counted in (self.refused, core.intake.refused, core.actuation.refused):
             for code, count in counted.items():
                 refusals[code] = refusals.get(code, 0) + count

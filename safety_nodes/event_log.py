@@ -72,15 +72,15 @@ class EventLog:
 
     def append(self, event: SafetyEvent) -> SafetyEvent:
         """Write one line; returns the event with its number. After an OSError the event counts as lost."""
-        body = self._body(event)
-        line, digest = chain.render(body)
+        seq = self._seq
+        line, digest = chain.render(self._body(event))
         try:
             self._write(line)
         except OSError:
             self.lost += 1
             raise
         self._took(digest)
-        return replace(event, seq=body["seq"])
+        return replace(event, seq=seq)
 
     def sync(self) -> None:
         """Force what was written to the disk."""

@@ -224,7 +224,7 @@ class TwinSync(HumanoidNode):
             return ERROR, NO_STATE, values
         values |= {"latency ms": f"{twin.latency * 1e3:.2f}", "support margin m": f"{twin.support_margin:.3f}",
                    "position stddev rad": f"{float(np.max(twin.position_stddev)):.2g}"}
-        values |= {f"delay of {topic} ms": f"{delay * 1e3:.1f}" for topic, delay in twin.source_delay}
+        values |= {f"delay of {topic} ms": f"{delay * 1e3:.1f}" for topic, delay, _ in twin.source_delay}
         if twin.status != TwinStatus.OK:
             silent = (time.monotonic_ns() - self._heard_ns) / NS
             return ERROR, f"STALE: no robot state for {silent:.2f} s", values

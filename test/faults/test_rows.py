@@ -14,9 +14,8 @@ from humanoid_bench.faults.judge import Answer
 from humanoid_core.robot import load_robot
 
 PLAYED = [id for id, row in ROWS.items() if row.where != "graph"]
-#: One of each kind of injection; E5 asks whether everything is armed again after a reset.
-CLASSES = ("D1", "D1-imu", "D3", "D9", "D9-command", "C1", "C5-limit", "P1-monitor", "P1-gate", "P2-ingest", "P1-twin",
-           "E0", "E6", "E8", "H2")
+#: E5: everything is armed again after a reset. A robot that never worked has nothing to be stopped.
+AGAIN = [id for id in PLAYED if ROWS[id].graph != "deaf"]
 
 
 def answer(id: str, reset_before: bool) -> Answer:
@@ -27,6 +26,7 @@ def answer(id: str, reset_before: bool) -> Answer:
         if reset_before:
             assert house.wait(12.0, house.working)
             stop_and_reset(house)
+            house.wait(1.0)  # resets that follow faster are refused
         return play(house, row, robot)
 
 
@@ -47,7 +47,7 @@ def test_a_fault_is_answered_as_the_matrix_demands(answers: dict[tuple[str, bool
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("id", CLASSES)
+@pytest.mark.parametrize("id", AGAIN)
 def test_after_a_stop_and_a_reset_it_is_answered_as_before(answers: dict[tuple[str, bool], Future[Answer]],
                                                            id: str) -> None:
     """E5."""

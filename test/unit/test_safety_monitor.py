@@ -98,6 +98,7 @@ def test_levels_come_down_one_at_a_time(world: MonitorWorld) -> None:
         ({"state": {"stamp_ns": 0}}, Level.DANGER, "ZERO_STAMP", 1),
         ({"twin": {"status": TwinStatus.STALE, "stamp_ns": 1}}, Level.WARNING, "NO_TWIN", 1),
         ({"twin": {"status": TwinStatus.WAITING}}, Level.WARNING, "NO_TWIN", 1),
+        ({"twin": {"model_hash": "0" * 64}}, Level.WARNING, "WRONG_MODEL", 1),
         ({"intruders": ("robot/joint_command",)}, Level.EMERGENCY, "PUBLISHER", 1),
         ({"publishers": (("vla/joint_command", 2),)}, Level.CAUTION, "PUBLISHER", 1),
         ({"publishers": (("/clock", 2),)}, Level.CAUTION, "PUBLISHER", 1),

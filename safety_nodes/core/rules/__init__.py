@@ -36,6 +36,7 @@ from safety_nodes.core.rules import (
     temperature,
     tilt,
     tracking,
+    twin_model,
     twin_residual,
     uncertainty,
 )
@@ -76,6 +77,7 @@ RULES: tuple[Rule, ...] = (
     Rule("communication", communication.check),
     Rule("queues", queues.check),
     Rule("preview", preview.check),
+    Rule("twin_model", twin_model.check),
     Rule("twin_residual", twin_residual.check, k=10, n=15),
     Rule("tilt", tilt.check, k=2, n=3),
     Rule("support", support.check, k=16, n=18),
