@@ -18,8 +18,10 @@ def make_graph(kind: str, robot: str | None = None, seed: int = 1) -> Graph:
     arguments: dict[str, str | int] = {"seed": seed, **({"robot": robot} if robot else {})}
     if kind == "whole":
         return load_graph("sim", arguments)
-    plain = PLAIN if kind == "table" else (*PLAIN, ("sim_robot", "objects", ""))
-    graph = load_graph("sim", arguments, plain)
+    if kind == "table":
+        graph = load_graph("sim", arguments, PLAIN)
+    else:  # nothing stands around, and nobody looks for it
+        graph = load_graph("sim", {**arguments, "environment": ""}, (*PLAIN, ("sim_robot", "objects", "")))
     nodes = [node for node in graph.nodes if node.name in ("sim_robot", *CLOCKED)]
     if kind == "deaf":
         nodes = [_changed(n, remap={"joint_states": "nobody/joint_states"}) if n.name == "sensor_ingest" else n
