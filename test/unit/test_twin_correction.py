@@ -11,6 +11,7 @@ import pytest
 
 from humanoid_bench.reaching import Reaching
 from humanoid_bench.twin_diagnosis import BIAS, Watcher
+from humanoid_bench.twin_estimate import CONFIG
 from humanoid_core.robot import load_robot
 from humanoid_core.robot_model import Array
 from humanoid_core.timing import MS
@@ -18,6 +19,7 @@ from humanoid_core.types import ActionChunk, JointCommand, RobotState
 from twin_nodes.core.estimator import share_of
 from twin_nodes.core.preview import Preview
 from twin_nodes.core.revision import Revision
+from twin_nodes.core.rollout import Rollout
 from twin_nodes.core.start import start_of
 from twin_nodes.core.track import Moment
 from twin_nodes.core.twin import TwinCore
@@ -146,6 +148,67 @@ def test_a_twin_that_knows_of_offsets_believes_what_one_with_true_encoders_belie
     assert true.state is not None
     np.testing.assert_allclose(off.state.base_orientation, true.state.base_orientation, atol=1e-6)
     np.testing.assert_allclose(look(off, offset), look(true, np.zeros(N)), atol=1e-6)
+
+
+def test_a_twin_that_knows_what_drives_give_believes_what_one_with_true_drives_believes(heard: Heard) -> None:
+    """A drive with another torque constant reports, and is asked for, more than its joint gets."""
+    scale = np.ones(N)
+    scale[ELBOW], scale[WAIST] = 0.9, 1.1
+    true, off = TwinCore(ROBOT), TwinCore(ROBOT)
+    revision = replace(Revision.of(ROBOT), number=1, torque_scale=scale)
+    off.track.follow(revision)
+    off.diagnosis.apply(revision, 0)
+    for value, now_ns in heard:
+        if isinstance(value, JointCommand):
+            index = [ROBOT.index(name) for name in value.joint_names]
+            kp, kd = (given if len(given) else usual[index]
+                      for given, usual in ((value.kp, ROBOT.kp), (value.kd, ROBOT.kd)))
+            true.on_command(value)
+            off.on_command(replace(value, kp=kp / scale[index], kd=kd / scale[index],
+                                   effort=value.effort / scale[index] if len(value.effort) else value.effort))
+            continue
+        true.on_state(value, now_ns)
+        off.on_state(replace(value, effort=value.effort / scale), now_ns)
+    for name in ("position", "velocity", "disturbance", "nis", "measured_effort", "mean_effort"):
+        np.testing.assert_allclose(getattr(off.estimate, name), getattr(true.estimate, name), atol=1e-6, err_msg=name)
+    assert true.diagnosis.residual is not None
+    assert off.diagnosis.residual is not None
+    for name in ("given", "external"):
+        np.testing.assert_allclose(getattr(off.diagnosis.residual, name), getattr(true.diagnosis.residual, name),
+                                   atol=1e-6, err_msg=name)
+    assert off.command_delay.delay == pytest.approx(true.command_delay.delay, abs=1e-6)
+    drive, raw = off.drives.newest, true.drives.newest
+    np.testing.assert_allclose(drive.kp, raw.kp)
+
+
+def test_a_drive_whose_torque_constant_is_off_is_found_while_it_moves_and_corrected_on_request() -> None:
+    """It gives nine tenths of what it is asked for and believes that it gave all of it."""
+    world, core = Reaching(ROBOT, 1), TwinCore(ROBOT, CONFIG)
+    world.set_fault("actuator_weak", "left_elbow_joint", 0.9)
+    scale = np.ones(N)
+    scale[ELBOW] = 0.9
+    world.on_state = lambda state, now_ns: core.on_state(replace(state, effort=state.effort / scale), now_ns) and None
+    world.on_command = lambda command, now_ns: core.on_command(command) and None
+    world.run(30.0)
+    answer = core.calibrate("torque_scale", True, world.now_ns)
+    assert answer.ok, answer.reason
+    assert [line for line in answer.report.splitlines() if "torque scale" in line] == [
+        line for line in answer.report.splitlines() if line.startswith("left_elbow_joint")]
+    found = core.learning.calibration.current.torque_scale
+    assert found[ELBOW] == pytest.approx(0.9, abs=0.01)
+    assert set(np.flatnonzero(found != 1.0)) == {ELBOW}
+
+
+def test_what_is_looked_ahead_knows_what_drives_give() -> None:
+    """Followed again, the same revision changes nothing; another one starts from the robot file."""
+    rollout, scale = Rollout(ROBOT), np.full(N, 0.8)
+    revision = replace(Revision.of(ROBOT), number=1, torque_scale=scale)
+    for _ in range(2):
+        rollout.follow(revision)
+        np.testing.assert_allclose(rollout.robot.kp, 0.8 * ROBOT.kp)
+        np.testing.assert_allclose(rollout.robot.kd, 0.8 * ROBOT.kd)
+    rollout.follow(Revision.of(ROBOT))
+    np.testing.assert_array_equal(rollout.robot.kp, ROBOT.kp)
 
 
 def look(core: TwinCore, offset: Array) -> Array:

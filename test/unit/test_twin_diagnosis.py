@@ -289,7 +289,8 @@ def test_a_recording_tells_friction_and_load() -> None:
 
 def test_what_cannot_be_calibrated_is_refused_with_the_way_out() -> None:
     core = Watcher(ROBOT, Reaching(ROBOT, 0)).core
-    assert "valid: encoder_offsets, friction, payload, rollback, clock" in core.calibrate("colour", True, 0).reason
+    refused = core.calibrate("colour", True, 0).reason
+    assert "valid: encoder_offsets, friction, torque_scale, payload, rollback, clock" in refused
     assert core.calibrate("friction", True, 0).reason.startswith("EXCITATION")
     assert core.calibrate("payload", True, 0).reason.startswith("EXCITATION")
     assert "nothing to take back" in core.calibrate("rollback", True, 0).reason

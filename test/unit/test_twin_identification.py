@@ -10,7 +10,7 @@ from humanoid_core.timing import NS
 from twin_nodes.core import slow_fit
 from twin_nodes.core.drives import Drives
 from twin_nodes.core.estimator import EstimatorConfig, JointEstimator
-from twin_nodes.core.identification import COULOMB, LOAD, VISCOUS, Identification
+from twin_nodes.core.identification import COULOMB, LOAD, SCALE, VISCOUS, Identification
 from twin_nodes.core.twin import TwinCore
 
 ROBOT = load_robot("g1")
@@ -18,12 +18,12 @@ ELBOW = ROBOT.index("left_elbow_joint")
 
 
 def tell(identification: Identification, viscous: float, coulomb: float, load: float = 0.0,
-         alike: bool = False) -> None:
+         alike: bool = False, missing: float = 0.0) -> None:
     """Twenty seconds in which the left elbow moves and loses and carries just that. ``alike``: in a motion that does
-    not tell viscous friction from Coulomb's."""
+    not tell viscous friction from Coulomb's; ``missing``: share of the reported torque that does not arrive."""
     rng = np.random.default_rng(5)
     theta = np.zeros(4)
-    theta[[VISCOUS, COULOMB, LOAD]] = viscous, coulomb, load
+    theta[[VISCOUS, COULOMB, LOAD, SCALE]] = viscous, coulomb, load, missing
     for _ in range(20):
         rows = rng.normal(size=(100, 4))
         if alike:
@@ -35,9 +35,9 @@ def tell(identification: Identification, viscous: float, coulomb: float, load: f
         identification.blocks.append(block)
 
 
-def twin_told(viscous: float, coulomb: float, load: float = 0.0, alike: bool = False) -> TwinCore:
+def twin_told(viscous: float, coulomb: float, load: float = 0.0, alike: bool = False, missing: float = 0.0) -> TwinCore:
     core = TwinCore(ROBOT)
-    tell(core.identification, viscous, coulomb, load, alike)
+    tell(core.identification, viscous, coulomb, load, alike, missing)
     return core
 
 
@@ -74,6 +74,31 @@ def test_friction_is_applied_as_it_was_told_and_never_below_nothing() -> None:
     core = twin_told(-1e-5, 0.34)  # nothing, within what is known
     assert core.calibrate("friction", True, 100 * NS).ok
     assert core.learning.calibration.current.friction.viscous[ELBOW] == 0.0
+
+
+def test_a_drive_that_gives_less_than_it_reports_is_corrected_on_request_and_taken_back() -> None:
+    core = twin_told(0.12, 0.34, missing=0.1)
+    told = core.calibrate("torque_scale", False, 100 * NS)
+    assert told.ok
+    assert "left_elbow_joint: torque scale 0.90" in told.report
+    assert told.revision == 0
+    core.calibrate("torque_scale", True, 100 * NS)
+    assert core.learning.calibration.current.torque_scale[ELBOW] == pytest.approx(0.9, abs=0.005)
+    tell(core.identification, 0.12, 0.34, missing=0.1)  # of what is left, a tenth again
+    core.calibrate("torque_scale", True, 200 * NS)
+    assert core.learning.calibration.current.torque_scale[ELBOW] == pytest.approx(0.81, abs=0.005)
+    core.calibrate("rollback", True, 300 * NS)
+    assert core.learning.calibration.current.torque_scale[ELBOW] == pytest.approx(0.9, abs=0.005)
+
+
+@pytest.mark.parametrize(("missing", "reason"), [(0.0, "there is nothing to correct at 1 joints"),
+                                                 (0.7, "IMPOSSIBLE: left_elbow_joint: 0.3"),
+                                                 (-0.8, "IMPOSSIBLE: left_elbow_joint: 1.8")])
+def test_a_torque_scale_that_is_none_is_refused(missing: float, reason: str) -> None:
+    answer = twin_told(0.12, 0.34, missing=missing).calibrate("torque_scale", True, 100 * NS)
+    assert not answer.ok
+    assert answer.revision == 0
+    assert answer.reason.startswith(reason), answer.reason
 
 
 def test_a_motion_that_does_not_tell_two_numbers_apart_is_refused_with_why() -> None:

@@ -293,7 +293,7 @@ class Diagnosis:
             anomaly.kind = "ACTUATOR"
             anomaly.reason = _weak(name, share, error)
         else:
-            off = self._motors.offset(i, float(self.robot.kp[i]))
+            off = self._motors.offset(i, float(self.robot.kp[i] * self.revision.torque_scale[i]))
             anomaly.kind = "SENSOR"
             anomaly.reason = f"SENSOR {name} off by {off:+.3f} rad"
 

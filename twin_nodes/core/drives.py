@@ -1,7 +1,8 @@
 """What was asked of the drives, and from when on: commands by the time at which they take effect.
 
 A drive obeys its encoder. One that reports ``offset`` more than is true and is told to go to p brings its joint to
-p - offset: that is the ``goal`` of a command, and everybody who asks where a joint is to be takes it from there.
+p - offset: that is the ``goal`` of a command, and everybody who asks where a joint is to be takes it from there. One
+whose torque is ``scale`` times what it believes gives so much of what it is asked for.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Drive:
     ``position``: as commanded, by the encoder; ``goal``: the same as the joint's true position, rad.
 
     torque = kp (goal - q) + kd (velocity - v) + effort (+ what the drive itself adds)
+
+    ``law``: kp, kd and effort as commanded.
     """
 
     start_ns: int
@@ -37,6 +40,7 @@ class Drive:
     effort: Array
     kp: Array
     kd: Array
+    law: tuple[Array, Array, Array]
     gains: object = None
     """The same object in drives that differ in their set-points only."""
 
@@ -47,11 +51,11 @@ class Drives:
     def __init__(self, robot: RobotModel, horizon_ns: int) -> None:
         self.robot, self.horizon_ns = robot, horizon_ns
         n = robot.n
-        self._offset = np.zeros(n)
+        self._offset, self._scale = np.zeros(n), np.ones(n)
         #: Of names that were found right: the gate gives the same ones each time.
         self._known: tuple[tuple[str, ...], NDArray[np.intp]] = ((), np.zeros(0, dtype=np.intp))
-        self.none = Drive(0, np.zeros(n, dtype=bool), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n),
-                          np.zeros(n), np.zeros(n), np.zeros(n))
+        zero, nan = np.zeros(n), np.full(n, np.nan)
+        self.none = Drive(0, np.zeros(n, dtype=bool), nan, nan, zero, zero, zero, zero, (zero, zero, zero))
         self.clear()
 
     def clear(self) -> None:
@@ -60,11 +64,12 @@ class Drives:
         self._drives: list[Drive] = []
         self._trimmed = False
 
-    def believe(self, offset: Array) -> None:
-        """The encoders are off by this, (n,) rad: of the commands kept and of those that come."""
-        if offset is not self._offset:
-            self._offset = offset
-            self._drives = [replace(drive, goal=drive.position - offset) for drive in self._drives]
+    def believe(self, offset: Array, scale: Array) -> None:
+        """The encoders are off by this, (n,) rad, and the torques by this factor, (n,): of the commands kept and of
+        those that come."""
+        if offset is not self._offset or scale is not self._scale:
+            self._offset, self._scale = offset, scale
+            self._drives = [self._believed(drive) for drive in self._drives]
 
     def problem(self, command: JointCommand) -> tuple[str, str]:
         """(reason code, what is wrong) of a command that cannot be used, else ('', '')."""
@@ -109,6 +114,11 @@ class Drives:
         """The latest one, whether it is still fresh or not."""
         return self._drives[-1] if self._drives else self.none
 
+    def _believed(self, drive: Drive) -> Drive:
+        kp, kd, effort = drive.law
+        return replace(drive, goal=drive.position - self._offset, kp=self._scale * kp, kd=self._scale * kd,
+                       effort=self._scale * effort)
+
     def _after(self, before: Drive, command: JointCommand, start_ns: int) -> Drive:
         robot, (names, index) = self.robot, self._known
         if command.joint_names != names:
@@ -121,13 +131,13 @@ class Drives:
 
         on = before.on.copy()
         on[index] = True
-        kp, kd = put(before.kp, command.kp, robot.kp[index]), put(before.kd, command.kd, robot.kd[index])
-        effort = put(before.effort, command.effort, 0.0)
-        same = all(np.array_equal(new, old) for new, old in (
-            (on, before.on), (kp, before.kp), (kd, before.kd), (effort, before.effort)))
-        position = put(before.position, command.position, np.nan)
-        return Drive(start_ns, on, position, position - self._offset,
-                     put(before.velocity, command.velocity, 0.0), effort, kp, kd, before.gains if same else object())
+        kp, kd, effort = before.law
+        law = (put(kp, command.kp, robot.kp[index]), put(kd, command.kd, robot.kd[index]),
+               put(effort, command.effort, 0.0))
+        same = all(np.array_equal(new, old) for new, old in zip((on, *law), (before.on, *before.law), strict=True))
+        position, velocity = put(before.position, command.position, np.nan), put(before.velocity, command.velocity, 0.0)
+        return self._believed(Drive(start_ns, on, position, position, velocity, effort, kp, kd, law,
+                                    before.gains if same else object()))
 
     def _trim(self) -> None:
         keep = bisect_right(self._starts, (self._starts[-1][0] - self.horizon_ns, 1 << 62)) - 1

@@ -30,12 +30,12 @@ class Rollout:
     """Scratch space of its own; not for two threads at once."""
 
     def __init__(self, robot: RobotModel) -> None:
-        self.robot = robot
+        self.robot = self._file = robot
         self.dynamics = JointDynamics(robot)
 
     def follow(self, revision: Revision) -> None:
         """Look ahead with this model from now on."""
-        self.robot = revision.applied(self.robot)
+        self.robot = revision.applied(self._file)
         self.dynamics.carry(revision.payload)
 
     def run(self, start: Start, path: Path) -> tuple[Array, Array]:

@@ -66,7 +66,7 @@ class Track:
         self._stamp_ns = state.stamp_ns
         terms = next(t for t in reversed(self._terms) if t.since_ns <= max(state.stamp_ns, 0))
         self._use(terms.revision)
-        state = _corrected(state, terms.revision.encoder_offset)
+        state = _corrected(state, terms.revision)
         base = None if before is None else before.base
         attitude = self.base.attitude(state)
         contact = self.base.contacts(base, state, attitude)
@@ -91,7 +91,7 @@ class Track:
         if revision is not self._used:
             self._used = revision
             self.estimator.robot = revision.applied(self.robot)
-            self.estimator.drives.believe(revision.encoder_offset)
+            self.estimator.drives.believe(revision.encoder_offset, revision.torque_scale)
             self.kinematics.carry(revision.payload)
 
     def _effort(self, state: RobotState) -> Array:
@@ -127,9 +127,14 @@ class Track:
         return found
 
 
-def _corrected(state: RobotState, offset: Array) -> RobotState:
-    """With the positions that the joints really have, as far as it is known."""
-    return replace(state, position=state.position - offset) if offset.any() else state
+def _corrected(state: RobotState, revision: Revision) -> RobotState:
+    """With the positions that the joints really have and the torques that they really get, as far as it is known."""
+    offset, scale = revision.encoder_offset, revision.torque_scale
+    if offset.any():
+        state = replace(state, position=state.position - offset)
+    if state.effort.shape == scale.shape and (scale != 1.0).any():
+        state = replace(state, effort=state.effort * scale)
+    return state
 
 
 def _believed(before: Moment, revision: Revision) -> JointBelief:

@@ -296,7 +296,7 @@ class TwinCore:
         """What only the newest measurement does, once: running means, and what does not fit."""
         joints, m = moment.joints, moment.measured
         self._mean_nis += SHARE * (float(joints.nis.mean()) - self._mean_nis)
-        reports = self._reports(m)
+        reports = self._reports(m, moment.terms.revision.torque_scale)
         self.estimate = self.estimator.estimate(joints, m, mean_effort(reports))
         self._external = self.learning.measure(Lesson(
             self.estimate, state, now_ns, self.drives.at(state.stamp_ns - HALF_SAMPLE_NS), joints.motion,
@@ -308,10 +308,10 @@ class TwinCore:
             self._told |= dict.fromkeys(told(names, flags, code), state.stamp_ns)
         self._relocks, self._repaired = joints.relocks, joints.repaired
 
-    def _reports(self, m: JointInput) -> list[Report]:
-        """(stamp, torques) since the state used before, this one's last."""
+    def _reports(self, m: JointInput, scale: Array) -> list[Report]:
+        """(stamp, torques) since the state used before, this one's last; ``scale``: true over reported torque."""
         before = self.estimate
-        between = [(ns, effort) for ns, effort in self._between
+        between = [(ns, scale * effort) for ns, effort in self._between
                    if before is not None and before.stamp_ns < ns < m.stamp_ns]
         self._between.clear()
         return [*between, (m.stamp_ns, m.effort)]
