@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from humanoid_core.types import Level, Mode, TwinStatus
 from humanoid_replay.errors import BagError
 from humanoid_replay.reader import BagReader
 from humanoid_replay.samples import capture_ns
-from humanoid_ros.cdr import decode
 
 PICTURES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 #: Topics whose changes are events of their own.
@@ -127,7 +126,8 @@ def compare(expected: Path, actual: Path, tolerance: Tolerance | None = None,
     """Compare two recordings; BagError when one cannot be read or there is nothing to compare."""
     wanted = {t.lstrip("/") for t in topics}
     remarks: list[str] = []
-    (start, left), (_, right) = _load(expected, wanted, remarks), _load(actual, wanted, remarks)
+    sides = _load(expected, wanted, remarks), _load(actual, wanted, remarks)
+    start, (left, right) = sides[0].start_ns, (side.rows for side in sides)
     if not left and not right:
         raise BagError(expected, "nothing to compare in either recording")
     unknown = wanted - {topic.lstrip("/") for topic, _ in (*left, *right)}
@@ -146,7 +146,7 @@ def compare(expected: Path, actual: Path, tolerance: Tolerance | None = None,
             _compare_opaque(rows, result)
             continue
         try:
-            decoded = [[(stamp, decode(data, key[1])) for stamp, data in side] for side in rows]
+            decoded = [[(stamp, side.decode(data, key[1])) for stamp, data in side.rows.get(key, [])] for side in sides]
         except Exception as error:
             raise BagError(expected, f"'{key[0]}' here or in {actual}: {error or type(error).__name__}") from None
         _compare_topic(decoded[0], decoded[1], start, tolerance or Tolerance(), result)
@@ -173,8 +173,16 @@ def _only(here: Events, there: Events) -> list[str]:
     return [f"{at:.3f} s {text}{f' ({n} times)' if n > 1 else ''}" for at, text, n in sorted(rows)]
 
 
-def _load(path: Path, wanted: Collection[str], remarks: list[str]) -> tuple[int, Rows]:
-    """Arrival of the first message, and (topic, type) -> (arrival, bytes); pictures as digests."""
+@dataclass(frozen=True)
+class _Side:
+    """Arrival of the first message, (topic, type) -> (arrival, bytes), pictures as digests, and what decodes them."""
+
+    start_ns: int
+    rows: Rows
+    decode: Callable[[bytes, str], Any]
+
+
+def _load(path: Path, wanted: Collection[str], remarks: list[str]) -> _Side:
     rows: Rows = {}
     with BagReader(path) as bag:
         names = [t.name for t in bag.topics if not wanted or t.name.lstrip("/") in wanted]
@@ -182,7 +190,7 @@ def _load(path: Path, wanted: Collection[str], remarks: list[str]) -> tuple[int,
             kept = hashlib.sha256(data).digest() if kind in PICTURES else data
             rows.setdefault((topic, kind), []).append((stamp, kept))
         remarks += [f"{path}: {line}" for line in bag.remarks]
-    return min((side[0][0] for side in rows.values()), default=0), rows
+    return _Side(min((row[0][0] for row in rows.values()), default=0), rows, bag.decode)
 
 
 def _compare_opaque(rows: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]], result: TopicResult) -> None:

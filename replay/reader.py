@@ -60,6 +60,7 @@ class BagReader:
         self._lost: list[str] = []
         self._undecoded: Counter[str] = Counter()
         self._rescued: Path | None = None
+        self._store: Any = None
         with _one_line(self.path):
             where = locate(self.path)
             broken = unfinished(where)
@@ -75,6 +76,7 @@ class BagReader:
         try:
             with _one_line(self.path):
                 self._reader.open()
+            self._store = self._reader.typestore  # it forgets them when it is closed
         except BagError:
             self._clean()
             raise
@@ -139,7 +141,7 @@ class BagReader:
         decoded is left out and counted in ``remarks``."""
         for connection, stamp_ns, data in self._raw(topics):
             try:
-                message = self._decode(data, connection.msgtype)
+                message = self.decode(data, connection.msgtype)
             except Exception:
                 self._undecoded[connection.topic] += 1
                 continue
@@ -150,8 +152,10 @@ class BagReader:
         for connection, stamp_ns, data in self._raw(topics):
             yield connection.topic, connection.msgtype, int(stamp_ns), bytes(data)
 
-    def _decode(self, data: bytes, kind: str) -> Any:
-        return decode(data, kind, self._reader.typestore) if self._reader.is2 else self._reader.deserialize(data, kind)
+    def decode(self, data: bytes, kind: str) -> Any:
+        """By the definitions that the recording holds, where it does: those of this suite may have changed since. Works
+        after the end of the context too."""
+        return decode(data, kind, self._store) if self._reader.is2 else self._reader.deserialize(data, kind)
 
     def _raw(self, topics: Collection[str] | None) -> Iterator[tuple[Any, int, bytes]]:
         wanted = [c for c in self._reader.connections if topics is None or c.topic in topics]

@@ -15,11 +15,12 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from humanoid_core.timing import MS
+from humanoid_core.timing import MS, NS
 from humanoid_core.topics import TOPICS
-from humanoid_core.types import ImuSample, JointSample, SensorHealth, SourceHealth
+from humanoid_core.types import EStopState, ImuSample, JointSample, SensorHealth, SourceHealth
+from humanoid_replay.compare import compare
 from humanoid_replay.errors import BagError
 from humanoid_replay.reader import BagReader
 from humanoid_replay.samples import KINDS, capture_ns, sample_of
@@ -94,6 +95,23 @@ def test_our_own_nested_message_survives(tmp_path: Path) -> None:
     with BagReader(tmp_path / "bag") as reader:
         (_, _, _, raw), = reader.raw()
     assert from_msg(deserialize_message(raw, qos.message_type("humanoid_twin/msg/SensorHealth"))) == health
+
+
+def test_a_recording_of_an_older_definition_is_read_by_its_own(tmp_path: Path) -> None:
+    """Made before the heartbeat of a stop source was numbered."""
+    kind, topic = "humanoid_twin/msg/EStopState", "/safety/estop"
+    store = get_typestore(Stores.ROS2_KILTED)
+    store.register(get_types_from_msg("std_msgs/Header header\nstring source\nbool pressed\n", kind))
+    times, header = store.types["builtin_interfaces/msg/Time"], store.types["std_msgs/msg/Header"]
+    old = store.types[kind](header=header(stamp=times(sec=7, nanosec=0), frame_id=""), source="panel", pressed=True)
+    with Writer2(tmp_path / "old", version=9, storage_plugin=StoragePlugin.MCAP) as bag:
+        bag.write(bag.add_connection(topic, kind, typestore=store), 9, store.serialize_cdr(old, kind))
+    with BagWriter(tmp_path / "new") as bag:
+        bag.write(topic, kind, 9, serialize_message(to_msg(EStopState(7 * NS, "panel", True, 3))))
+    (message,) = read_all(tmp_path / "old")
+    assert (message.message.source, message.message.pressed) == ("panel", True)
+    (result,) = compare(tmp_path / "old", tmp_path / "new").topics
+    assert [(d.field, d.expected, d.actual) for d in result.differences] == [("seq", "no such field", "3")]
 
 
 def test_the_recorded_qos_is_the_tables(tmp_path: Path) -> None:
