@@ -56,6 +56,7 @@ class _Part:
     client: Any = None
     until: float = 0.0
     failed: int = 0  # the transition that was answered with no
+    configuring: bool = False  # it was told to, and nothing was heard since: it has no time for questions
 
     @property
     def settled(self) -> bool:
@@ -169,13 +170,15 @@ class Bringup:
 
     def _why(self, part: _Part) -> str:
         if part.phase is not Phase.INACTIVE:
-            return str(part.phase.value)
+            phase = Phase.UNCONFIGURED if part.configuring and part.phase is Phase.UNKNOWN else part.phase
+            return str(phase.value)
         return f"waits for {', '.join(n for n in part.spec.after if n in self._parts and not self._parts[n].settled)}"
 
     def _on_state(self, part: _Part, answer: Any) -> None:
         if answer is None:
             return
         state, failed = answer.current_state.id, part.failed
+        part.configuring = state == State.PRIMARY_STATE_UNCONFIGURED
         if (state, failed) in ((State.PRIMARY_STATE_UNCONFIGURED, Transition.TRANSITION_CONFIGURE),
                                (State.PRIMARY_STATE_INACTIVE, Transition.TRANSITION_ACTIVATE)):
             part.phase = Phase.REFUSED
@@ -191,6 +194,7 @@ class Bringup:
 
     def _change(self, part: _Part, transition: int, goal: Phase) -> None:
         def answered(answer: Any) -> None:
+            part.configuring = False
             if answer is None:
                 part.phase = Phase.UNKNOWN
             elif answer.success:
@@ -215,7 +219,7 @@ class Bringup:
             part = self._parts.get(node)
             if part is not None:
                 part.forget()
-                part.phase, part.failed = phase, 0
+                part.phase, part.failed, part.configuring = phase, 0, False
                 self._lock.notify()
 
     def _deactivate(self, part: _Part, until: float) -> bool:

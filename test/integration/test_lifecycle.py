@@ -212,7 +212,15 @@ def test_a_slow_node_holds_up_nobody_before_it(graph: Any) -> None:
     seen: list[str] = []
     until(supervisor, seen, "gate is active", "monitor is active")
     wait_for(lambda: supervisor.waiting() == ["policy is being configured"], 20.0, "the slow policy to be waited for")
-    until(supervisor, seen, "policy is active")
+    why: set[str] = set()
+
+    def is_active() -> bool:
+        why.update(supervisor.waiting())
+        seen.extend(map(str, supervisor.poll()))
+        return "policy is active" in seen
+
+    wait_for(is_active, 30.0, "the slow policy")
+    assert "policy does not answer" not in why, "it is busy with its configuration, and answers no question meanwhile"
 
 
 def test_who_refuses_is_named_and_ends_the_graph_when_required(graph: Any) -> None:
