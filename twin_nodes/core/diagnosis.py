@@ -133,7 +133,7 @@ class Diagnosis:
         """Judge by this model from now on; what it explains is no anomaly any more."""
         before, self.revision = self.revision, revision
         self.residuals.restart()
-        self.residuals.friction = revision.friction
+        self.residuals.friction, self.residuals.scale = revision.friction, revision.torque_scale
         self.residuals.dynamics.carry(revision.payload)  # its own, or the estimator's
         change = revision.encoder_offset - before.encoder_offset
         self._encoders.believe(change, self.config.position_noise)

@@ -64,6 +64,8 @@ class Residuals:
         #: A torque is reported as its mean over this time, s, whether or not every report is used.
         self._report = 1.0 / source.rate if source is not None else 0.005
         self.friction = Friction(robot.damping, robot.frictionloss)
+        #: True over reported torque, (n,): what a drive carries by itself it gives with the same torque constant.
+        self.scale = np.ones(n)
         self.observer = MomentumObserver(n, gain)
         upper = robot.groups.get("upper_body", tuple(range(n)))
         #: Joints whose law is known and whose external torque is not the ground's: on a floating base, not the legs.
@@ -133,9 +135,9 @@ class Residuals:
         if self._carries is None:
             more = np.where(use & np.isfinite(now.measured_effort), now.measured_effort - asked, 0.0)
             self._teach += np.stack((more * motion.own, np.where(use, motion.own**2, 0.0)))
-            law = asked + motion.own
+            law = asked + self.scale * motion.own
         else:
-            law = asked + self._carries * motion.own
+            law = asked + self._carries * self.scale * motion.own
         given = np.where(use & (np.abs(law) < self.robot.effort), now.measured_effort - law, np.nan)
         late = drive.kp * drive.velocity * self._late
         return given, np.sqrt((drive.kp * sq) ** 2 + (drive.kd * sv) ** 2 + st**2 + late**2)
